@@ -1,0 +1,27 @@
+"""Quantities that one state determines: pure functions `(problem, params) -> array`."""
+
+from dlnlab.observables import curvature, fit, pathways, spectrum
+from dlnlab.observables.base import Observable, observable
+from dlnlab.observables.curvature import sharpness, top_eigenvalues
+from dlnlab.observables.fit import gradient_norm, loss
+from dlnlab.observables.pathways import (
+    balance_gap,
+    conserved_z,
+    mode_values,
+    pathway_norms,
+    shares,
+)
+from dlnlab.observables.spectrum import (
+    alignment_error,
+    layer_singular_values,
+    singular_values,
+    svs_error,
+)
+
+EXAMPLES = (*fit.EXAMPLES, *spectrum.EXAMPLES, *pathways.EXAMPLES, *curvature.EXAMPLES)
+
+__all__ = [
+    "EXAMPLES", "Observable", "alignment_error", "balance_gap", "conserved_z", "gradient_norm",
+    "layer_singular_values", "loss", "mode_values", "observable", "pathway_norms", "shares",
+    "sharpness", "singular_values", "svs_error", "top_eigenvalues",
+]

@@ -1,0 +1,14 @@
+"""Measurements that need more than one state: `init`, `update`, `read`."""
+
+from dlnlab.statistics import orbit, outcome, passage
+from dlnlab.statistics.base import Statistic
+from dlnlab.statistics.orbit import Lyapunov, Period
+from dlnlab.statistics.outcome import OUTCOMES, Outcome
+from dlnlab.statistics.passage import FirstRise, FirstTime, Maximum
+
+EXAMPLES = (*passage.EXAMPLES, *orbit.EXAMPLES, *outcome.EXAMPLES)
+
+__all__ = [
+    "EXAMPLES", "OUTCOMES", "FirstRise", "FirstTime", "Lyapunov", "Maximum", "Outcome", "Period",
+    "Statistic",
+]

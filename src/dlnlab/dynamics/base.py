@@ -1,0 +1,40 @@
+"""What a dynamics is: only its mathematics. The loops that drive it stand in `dlnlab.advance`."""
+
+import abc
+
+import equinox as eqx
+
+from dlnlab.problem import Problem
+from dlnlab.typing import Any, Params, Scalar
+
+
+class Map(eqx.Module):
+    """A dynamics in discrete steps, `θ⁺ = step(θ)`; time is the sum of the learning rates."""
+
+    learning_rate: eqx.AbstractVar[Scalar | float]
+
+    @abc.abstractmethod
+    def init(self, problem: Problem, params: Params) -> Any:
+        """What the dynamics remembers between steps (momenta, say); `()` for nothing."""
+
+    @abc.abstractmethod
+    def step(self, problem: Problem, params: Params, memory: Any) -> tuple[Params, Any]:
+        """The parameters and the memory after one step."""
+
+
+class Flow(eqx.Module):
+    """A dynamics in continuous time, `θ̇ = velocity(θ)`, integrated with error control.
+
+    A flow has arrived where its speed has fallen to `arrival` times the largest speed so far.
+    """
+
+    rtol: eqx.AbstractVar[float]
+    atol: eqx.AbstractVar[float]
+    arrival: eqx.AbstractVar[float]
+
+    @abc.abstractmethod
+    def velocity(self, problem: Problem, params: Params) -> Params:
+        """The time derivative of the parameters."""
+
+
+Dynamics = Map | Flow

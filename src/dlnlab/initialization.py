@@ -1,0 +1,140 @@
+"""Where runs start."""
+
+import jax
+import jax.numpy as jnp
+
+from dlnlab.errors import InputError
+from dlnlab.networks import Network
+from dlnlab.problem import Problem
+from dlnlab.typing import Array, Float, Key, Params
+
+
+def scaled_identity(problem: Problem, alphas: tuple[float | Array, ...] | Array) -> Params:
+    """Aligned layers of one size: `W_{h,l} = Q_{l+1} (α_h^{1/L_h} I) Q_lᵀ`, rotated to the target.
+
+    `Q_1 = V`, `Q_{L+1} = U` are the task's basis and the hidden bases are the identity, so each
+    pathway starts at `Ω_h = α_h UVᵀ` (kim2026 §1).
+
+    **Arguments:** `alphas` holds the end-to-end scale α_h > 0 of each pathway.
+
+    **Raises:** `InputError` where the number of α's is not the number of pathways.
+
+    >>> from dlnlab.networks import Modes
+    >>> from dlnlab.tasks import Whitened
+    >>> scaled_identity(Problem(Modes((2,), 1), Whitened(jnp.array([1.0]))), (0.04,))
+    ((Array([0.2], dtype=float32), Array([0.2], dtype=float32)),)
+    """
+    shapes = problem.network.shapes
+    if len(alphas) != len(shapes):
+        raise InputError(
+            f"alphas has {len(alphas)} values and the network has {len(shapes)} pathways; "
+            "give one scale for each pathway."
+        )
+    dtype = problem.task.target.dtype
+    return tuple(
+        tuple(
+            jnp.asarray(alpha, dtype) ** (1 / len(pathway)) * layer
+            for layer in _aligned_isometries(problem, pathway)
+        )
+        for alpha, pathway in zip(alphas, shapes, strict=True)
+    )
+
+
+def _aligned_isometries(problem: Problem, pathway: tuple[tuple[int, ...], ...]) -> list[Array]:
+    """Layers of ones (modes) or of identities that carry V to U."""
+    task, dtype = problem.task, problem.task.target.dtype
+    if task.left is None or task.right is None:
+        return [jnp.ones(shape, dtype) for shape in pathway]
+    layers = [jnp.eye(*shape, dtype=dtype) for shape in pathway]
+    modes = task.left.shape[1]
+    if len(layers) == 1:
+        return [task.left @ task.right.T]
+    layers[0] = jnp.eye(pathway[0][0], modes, dtype=dtype) @ task.right.T
+    layers[-1] = task.left @ jnp.eye(modes, pathway[-1][1], dtype=dtype)
+    return layers
+
+
+def gaussian(
+    network: Network, key: Key[Array, ""], *, std: float | Array | None = None,
+    gamma: float | Array | None = None, dtype: jnp.dtype | None = None,
+) -> Params:
+    """Independent normal entries, of standard deviation `std` or of variance `width^{−γ}`.
+
+    The width of a layer is the number of its inputs (jacot2021 §4; γ = 1 is the usual scale).
+
+    **Raises:** `InputError` unless exactly one of `std` and `gamma` is given.
+
+    >>> from dlnlab.networks import chain
+    >>> gaussian(chain((2, 2)), jax.random.key(0), std=0.0)
+    ((Array([[0., 0.],
+           [0., 0.]], dtype=float32),),)
+    """
+    if (std is None) == (gamma is None):
+        raise InputError(
+            "a Gaussian initialisation needs one of std and gamma, and "
+            f"{'neither' if std is None else 'both'} was given; pass std=… or gamma=…."
+        )
+    keys = jax.random.split(key, sum(network.depths))
+    dtype = dtype or jnp.result_type(float)
+    params, k = [], 0
+    for pathway in network.shapes:
+        layers = []
+        for shape in pathway:
+            scale = std if std is not None else shape[-1] ** (-jnp.asarray(gamma, dtype) / 2)
+            layers.append(scale * jax.random.normal(keys[k], shape, dtype))
+            k += 1
+        params.append(tuple(layers))
+    return tuple(params)
+
+
+def balanced(problem: Problem, key: Key[Array, ""], scale: float | Array) -> Params:
+    """Random layers in exact balance, `W_{l+1}ᵀW_{l+1} = W_lW_lᵀ` within each pathway.
+
+    Each pathway's product is a Gaussian matrix of standard deviation `scale`, factored through
+    its own singular value decomposition, `W_l = Q_{l+1} Σ^{1/L} Q_lᵀ` with random hidden
+    isometries (Arora et al. 2018, the balanced initialisation).
+
+    **Raises:** `InputError` where a hidden layer is narrower than the map's rank: such a factor
+    does not exist.
+
+    >>> from dlnlab.networks import Modes
+    >>> from dlnlab.tasks import Whitened
+    >>> (w1, w2), = balanced(Problem(Modes((2,), 2), Whitened(jnp.ones(2))), jax.random.key(0), 0.1)
+    >>> bool((w1 == w2).all())
+    True
+    """
+    shapes = problem.network.shapes
+    keys = jax.random.split(key, len(shapes))
+    if problem.task.target.ndim == 1:
+        return tuple(_balanced_modes(k, p, scale) for k, p in zip(keys, shapes, strict=True))
+    return tuple(
+        _balanced_pathway(k, p, scale, problem.task.target) for k, p in zip(keys, shapes, strict=True)
+    )
+
+
+def _balanced_modes(key: Array, pathway: tuple[tuple[int, ...], ...], scale: float | Array) -> tuple:
+    depth = len(pathway)
+    value = jnp.abs(scale * jax.random.normal(key, pathway[0])) ** (1 / depth)
+    return (value,) * depth
+
+
+def _balanced_pathway(
+    key: Array, pathway: tuple[tuple[int, ...], ...], scale: float | Array,
+    target: Float[Array, "out in"],
+) -> tuple[Array, ...]:
+    rank = min(target.shape)
+    narrowest = min(min(shape) for shape in pathway)
+    if narrowest < rank:
+        raise InputError(
+            f"a balanced start of rank {rank} does not fit through a layer of width {narrowest}; "
+            f"widen the hidden layers to {rank} or more."
+        )
+    product_key, *hidden = jax.random.split(key, len(pathway))
+    matrix = scale * jax.random.normal(product_key, target.shape, target.dtype)
+    left, values, right = jnp.linalg.svd(matrix, full_matrices=False)
+    bases = [right.T]
+    for k, shape in zip(hidden, pathway, strict=False):
+        bases.append(jnp.linalg.qr(jax.random.normal(k, (shape[0], rank), target.dtype))[0])
+    bases.append(left)
+    root = values ** (1 / len(pathway))
+    return tuple(after * root @ before.T for before, after in zip(bases, bases[1:], strict=False))

@@ -1,0 +1,61 @@
+"""The top of the Hessian's spectrum, each eigenvalue with its residual."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+
+from dlnlab import linalg
+from dlnlab.observables.base import observable
+from dlnlab.problem import Problem
+from dlnlab.typing import Array, Float, Params, Scalar
+
+
+class Sharpness(NamedTuple):
+    """The largest algebraic Hessian eigenvalue and `‖Hv − λv‖`, which bounds its error."""
+
+    value: Scalar
+    residual: Scalar
+
+
+class TopEigenvalues(NamedTuple):
+    """The k largest algebraic Hessian eigenvalues, descending, with their residuals."""
+
+    value: Float[Array, " eigenvalue"]
+    residual: Float[Array, " eigenvalue"]
+
+
+def _top(problem: Problem, params: Params, k: int) -> linalg.Eigenpairs:
+    flat, unravel = ravel_pytree(params)
+
+    def matvec(vector: Array) -> Array:
+        return ravel_pytree(problem.hessian_vector(params, unravel(vector)))[0]
+
+    start = jax.random.normal(jax.random.key(0), flat.shape, flat.dtype)
+    return linalg.largest(matvec, start, min(k, flat.size))
+
+
+@observable(symbol="λ_max", formula="largest algebraic eigenvalue of ∇²ℓ")
+def sharpness(problem: Problem, params: Params) -> Sharpness:
+    """The largest algebraic eigenvalue of the Hessian of the loss, with its residual.
+
+    Dense up to `linalg.DENSE_LIMIT` parameters, restarted Lanczos above. Gradient descent at step
+    size η is linearly unstable where it exceeds 2/η.
+    """
+    pairs = _top(problem, params, 1)
+    return Sharpness(pairs.values[0], pairs.residuals[0])
+
+
+@observable(dims=("eigenvalue",), symbol="λ_1 ≥ λ_2 ≥ …", formula="largest eigenvalues of ∇²ℓ")
+def top_eigenvalues(problem: Problem, params: Params, k: int = 5) -> TopEigenvalues:
+    """The k largest algebraic eigenvalues of the Hessian, with residuals; `bind(k=…)` for others."""
+    pairs = _top(problem, params, k)
+    missing = (0, k - pairs.values.size)
+    return TopEigenvalues(
+        jnp.pad(pairs.values, missing, constant_values=jnp.nan),
+        jnp.pad(pairs.residuals, missing, constant_values=jnp.nan),
+    )
+
+
+EXAMPLES = (sharpness, top_eigenvalues)

@@ -1,0 +1,81 @@
+"""What each pathway carries, and how it is divided between pathways and layers."""
+
+import functools
+
+import jax.numpy as jnp
+
+from dlnlab.networks import pathway_products
+from dlnlab.observables.base import observable
+from dlnlab.problem import Problem
+from dlnlab.typing import Array, Float, Params
+
+
+def coefficients(problem: Problem, params: Params) -> Float[Array, "pathway mode"]:
+    """`σ_{h,i} = u_iᵀ Ω_h v_i`, the plain function behind `mode_values`."""
+    task, network = problem.task, problem.network
+    products = pathway_products(network, params)
+    whole = [network.coefficients(p, task.left, task.right) for p in products]
+    return jnp.stack([jnp.diagonal(c) for c in whole])
+
+
+@observable(dims=("pathway", "mode"), symbol="σ_{h,i}", formula="u_iᵀ Ω_h v_i")
+def mode_values(problem: Problem, params: Params) -> Float[Array, "pathway mode"]:
+    """The part of target mode i that pathway h carries, `σ_{h,i} = u_iᵀ Ω_h v_i`."""
+    return coefficients(problem, params)
+
+
+@observable(dims=("pathway", "mode"), symbol="|σ_{h,i}|/Σ_h|σ_{h,i}|", formula="|u_iᵀΩ_hv_i| / Σ_h|·|")
+def shares(problem: Problem, params: Params) -> Float[Array, "pathway mode"]:
+    """The share of each pathway in each mode, `|u_iᵀΩ_hv_i| / Σ_h |u_iᵀΩ_hv_i|`."""
+    values = jnp.abs(coefficients(problem, params))
+    total = jnp.sum(values, axis=0)
+    return values / jnp.where(total > 0, total, 1)
+
+
+@observable(dims=("pathway",), symbol="‖Ω_h‖_F", formula="Frobenius norm of W_{h,L_h}⋯W_{h,1}")
+def pathway_norms(problem: Problem, params: Params) -> Float[Array, " pathway"]:
+    """The Frobenius norm of each pathway's product."""
+    return jnp.stack([jnp.linalg.norm(p) for p in pathway_products(problem.network, params)])
+
+
+@observable(
+    dims=("pathway",), symbol="max_l‖B_{h,l}‖_F",
+    formula="B_{h,l} = W_{h,l+1}ᵀW_{h,l+1} − W_{h,l}W_{h,l}ᵀ",
+)
+def balance_gap(problem: Problem, params: Params) -> Float[Array, " pathway"]:
+    """The largest imbalance of adjacent layers; gradient flow conserves every `B_{h,l}`."""
+    network = problem.network
+
+    def gap(earlier: Array, later: Array) -> Array:
+        inner = network.compose(network.transpose(later), later)
+        return jnp.linalg.norm(inner - network.compose(earlier, network.transpose(earlier)))
+
+    def largest(pathway: tuple[Array, ...]) -> Array:
+        gaps = [gap(a, b) for a, b in zip(pathway, pathway[1:], strict=False)]
+        return functools.reduce(jnp.maximum, gaps, jnp.zeros((), pathway[0].dtype))
+
+    return jnp.stack([largest(pathway) for pathway in params])
+
+
+@observable(
+    dims=("pathway", "mode"), symbol="z_{0h}",
+    formula="w_0^{2−L} − w_h^{2−L}, w = |σ|^{1/L}; F_0 − F_h with F = w^{2−L}/(2−L), ln w at L=2, "
+    "where depths differ or are below 3",
+)
+def conserved_z(problem: Problem, params: Params) -> Float[Array, "pathway mode"]:
+    """What gradient flow conserves between pathways on the balanced set (kim2026.3)."""
+    depths = problem.network.depths
+    values = jnp.abs(coefficients(problem, params))
+    equal = len(set(depths)) == 1 and depths[0] > 2
+
+    def charge(value: Array, depth: int) -> Array:
+        layer = value ** (1 / depth)
+        if depth == 2:
+            return jnp.log(layer)
+        return layer ** (2 - depth) / (1 if equal else 2 - depth)
+
+    charges = jnp.stack([charge(v, depth) for v, depth in zip(values, depths, strict=True)])
+    return charges[:1] - charges
+
+
+EXAMPLES = (mode_values, shares, pathway_norms, balance_gap, conserved_z)

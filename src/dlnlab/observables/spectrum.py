@@ -1,0 +1,73 @@
+"""Singular values of the network and of its layers, and how far their bases are from the target's."""
+
+import functools
+
+import jax.numpy as jnp
+
+from dlnlab.networks import pathway_products, product
+from dlnlab.observables.base import observable
+from dlnlab.problem import Problem
+from dlnlab.typing import Array, Float, Params, Scalar
+
+
+@observable(dims=("mode",), symbol="σ_i(W)", formula="singular values of Σ_h Ω_h, descending")
+def singular_values(problem: Problem, params: Params) -> Float[Array, " mode"]:
+    """Singular values of the end-to-end map, descending."""
+    return problem.network.singular_values(product(problem.network, params))
+
+
+@observable(
+    dims=("pathway", "layer", "mode"), symbol="σ_i(W_{h,l})",
+    formula="singular values of each layer, descending; NaN where there is no such layer or value",
+)
+def layer_singular_values(problem: Problem, params: Params) -> Float[Array, "pathway layer mode"]:
+    """Singular values of every layer, padded with NaN to one shape."""
+    network = problem.network
+    values = [[network.singular_values(layer) for layer in pathway] for pathway in params]
+    layers = max(len(pathway) for pathway in values)
+    modes = max(len(v) for pathway in values for v in pathway)
+    padded = jnp.full((len(values), layers, modes), jnp.nan, values[0][0].dtype)
+    for h, pathway in enumerate(values):
+        for index, v in enumerate(pathway):
+            padded = padded.at[h, index, : len(v)].set(v)
+    return padded
+
+
+@observable(symbol="ε_align", formula="‖UᵀWV − diag‖_F / ‖W‖_F")
+def alignment_error(problem: Problem, params: Params) -> Scalar:
+    """The share of the end-to-end map that is off-diagonal in the target's basis."""
+    task, network = problem.task, problem.network
+    return _off_diagonal(network.coefficients(product(network, params), task.left, task.right))
+
+
+@observable(
+    symbol="ε_SVS",
+    formula="largest off-diagonal share of UᵀΩ_hV and of VᵀPᵀPV, P = W_{h,l}⋯W_{h,1}, over h and l",
+)
+def svs_error(problem: Problem, params: Params) -> Scalar:
+    """How far the weights are from the set whose singular vectors are the target's (the mixing).
+
+    On the SVS set every partial product P of a pathway has a Gram matrix that is diagonal in the
+    target's right singular vectors, and every whole product is diagonal in (U, V); this is the
+    largest relative Frobenius norm of what is off the diagonal (ghosh2025, the singular vector
+    stationary set).
+    """
+    task, network = problem.task, problem.network
+    errors = []
+    for pathway, whole in zip(params, pathway_products(network, params), strict=True):
+        errors.append(_off_diagonal(network.coefficients(whole, task.left, task.right)))
+        partial = pathway[0]
+        for layer in pathway[1:]:
+            gram = network.compose(network.transpose(partial), partial)
+            errors.append(_off_diagonal(network.coefficients(gram, task.right, task.right)))
+            partial = network.compose(layer, partial)
+    return functools.reduce(jnp.maximum, errors)
+
+
+def _off_diagonal(matrix: Array) -> Scalar:
+    whole = jnp.linalg.norm(matrix)
+    off = jnp.linalg.norm(matrix - jnp.diag(jnp.diagonal(matrix)))
+    return jnp.where(whole > 0, off / jnp.where(whole > 0, whole, 1), 0)
+
+
+EXAMPLES = (singular_values, layer_singular_values, alignment_error, svs_error)

@@ -1,0 +1,235 @@
+"""Many lanes at once: padded tiles, cut into segments, in worker threads.
+
+A tile's size follows from the shapes alone, and a single lane is padded to it, so that a lane's
+bits depend on nothing but its own coordinates. Segments of about half a second are called from
+Python; between them live progress, interrupts, and what has been recorded so far.
+"""
+
+import functools
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dlnlab.run import Run, as_arrays
+from dlnlab.simulate.advance import Moment, Statistics, advance, begin
+from dlnlab.simulate.record import Observe, look
+from dlnlab.state import Lane
+from dlnlab.typing import Any, Array, Int, PyTree
+
+SEGMENT_SECONDS = 0.4
+_FIRST_BUDGET = 16
+_TILE_SCALARS = 4096
+_TILE_LANES = 64
+_CHUNK_MOMENTS = 256
+_CHUNK_BYTES = 1 << 25
+
+Arrays = dict[str, np.ndarray[Any, Any]]
+
+
+@dataclass(frozen=True)
+class Program:
+    """What is compiled: equal programs on equal shapes share one executable.
+
+    `source` makes a lane's run from its columns (the values in which lanes differ) and must be
+    hashable; everything else is static.
+    """
+
+    source: Callable[[PyTree], Run]
+    observe: Observe
+    statistics: Statistics
+
+    def run(self, columns: PyTree) -> Run:
+        return as_arrays(self.source(columns))
+
+    def row(self, columns: PyTree, lane: Lane, moment: Array) -> dict[str, Array]:
+        return look(self.run(columns), lane, moment, self.observe, self.statistics)
+
+
+class Shapes(NamedTuple):
+    """What a program's shapes decide before anything is computed."""
+
+    row: dict[str, jax.ShapeDtypeStruct]
+    scalars: int
+    tile: int
+    chunk: int
+    is_map: bool
+
+    @property
+    def row_bytes(self) -> int:
+        return sum(math.prod(s.shape) * s.dtype.itemsize for s in self.row.values())
+
+
+def shapes(program: Program, columns: PyTree, moments: int) -> Shapes:
+    """The shapes of a program on one lane's columns; traces `build`, computes nothing."""
+    lane_columns = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), columns)
+    run = jax.eval_shape(program.run, lane_columns)
+    lane = jax.eval_shape(lambda c: begin(program.run(c), program.statistics), lane_columns)
+    moment = jax.ShapeDtypeStruct((), jnp.int64 if run.is_map else jnp.float64)
+    row = jax.eval_shape(program.row, lane_columns, lane, moment)
+    scalars = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(lane))
+    params = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(run.params))
+    tile = 2 ** max(0, min(int(math.log2(_TILE_LANES)), int(math.log2(_TILE_SCALARS / params))))
+    made = Shapes(row, scalars, tile, 1, run.is_map)
+    fits = int(_CHUNK_BYTES // max(1, tile * made.row_bytes))
+    return made._replace(chunk=max(1, min(_CHUNK_MOMENTS, moments, fits)))
+
+
+@functools.lru_cache(maxsize=64)
+def compiled(program: Program, chunk: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """The jitted beginning of a tile and its jitted segment."""
+
+    def start(columns: PyTree) -> Lane:
+        return jax.vmap(lambda c: begin(program.run(c), program.statistics))(columns)
+
+    def segment(
+        columns: PyTree, horizon: Array, lanes: Lane, real: Array, plan: "Plan"
+    ) -> tuple[Array, Array, Lane, dict[str, Array]]:
+        row = jax.eval_shape(program.row, *jax.tree.map(_first, (columns, lanes, plan.until)))
+        size = horizon.shape[0]
+        buffers = {k: jnp.zeros((size, chunk, *s.shape), s.dtype) for k, s in row.items()}
+
+        def going(carry: tuple[Any, ...]) -> Array:
+            index, _, _, _, cut = carry
+            return (index < plan.count) & ~cut
+
+        def body(carry: tuple[Any, ...]) -> tuple[Any, ...]:
+            index, position, lanes, buffers, _ = carry
+            until = plan.until[index]
+            lanes, positions, reached = jax.vmap(
+                lambda c, lane, end: advance(
+                    program.run(c), program.statistics, lane,
+                    Moment(until, position, plan.stop, end),
+                )
+            )(columns, lanes, horizon)
+            reached = jnp.all(reached)
+            buffers = jax.lax.cond(
+                reached,
+                lambda: _record_rows(program, columns, lanes, until, index, real, buffers),
+                lambda: buffers,
+            )
+            return index + reached, jnp.max(positions), lanes, buffers, ~reached
+
+        begun = (jnp.asarray(0), plan.position, lanes, buffers, jnp.asarray(False))
+        index, position, lanes, buffers, _ = jax.lax.while_loop(going, body, begun)
+        return index, position, lanes, buffers
+
+    return jax.jit(start), jax.jit(segment)
+
+
+class Plan(NamedTuple):
+    """The next moments of a segment (`count` of them real), where it stands, where it stops."""
+
+    until: Array
+    count: Int[Array, ""]
+    position: Int[Array, ""]
+    stop: Int[Array, ""]
+
+
+def _record_rows(
+    program: Program, columns: PyTree, lanes: Lane, until: Array, index: Array, real: Array,
+    buffers: dict[str, Array],
+) -> dict[str, Array]:
+    """Look at the real lanes of a tile one after the other: padding is never looked at, and what
+    a lane shows cannot depend on its neighbours."""
+
+    def one(k: Array, buffers: dict[str, Array]) -> dict[str, Array]:
+        column, lane = jax.tree.map(lambda a: a[k], (columns, lanes))
+        row = program.row(column, lane, until)
+        return {name: buffer.at[k, index].set(row[name]) for name, buffer in buffers.items()}
+
+    return jax.lax.fori_loop(0, real, one, buffers)
+
+
+def _first(leaf: Array) -> Array:
+    return leaf[0]
+
+
+class Work:
+    """Lanes being computed: the arrays recorded so far, and what is still to do.
+
+    Threads take tiles one after the other. `arrays[name][lane, moment]` fills as segments finish;
+    `finished` counts the moments of each lane that are complete.
+    """
+
+    def __init__(
+        self, program: Program, columns: PyTree, moments: np.ndarray[Any, Any],
+        horizon: np.ndarray[Any, Any], shape: Shapes,
+    ) -> None:
+        self.program, self.columns, self.moments, self.horizon = program, columns, moments, horizon
+        self.shape = shape
+        self.lanes = len(horizon)
+        self.arrays: Arrays = {
+            name: np.full((self.lanes, len(moments), *s.shape), _missing(s.dtype), s.dtype)
+            for name, s in shape.row.items()
+        }
+        self.finished = np.zeros(self.lanes, dtype=np.int64)
+        self.progress = np.zeros(-(-self.lanes // shape.tile))
+        self._warm = threading.Lock()
+        self._is_warm = False
+
+    def tiles(self) -> Iterator[int]:
+        return iter(range(len(self.progress)))
+
+    def compute(self, tile: int, stopped: threading.Event) -> None:
+        """All segments of one tile, or those until `stopped` is set."""
+        with jax.enable_x64(True):
+            start, segment = compiled(self.program, self.shape.chunk)
+            first = tile * self.shape.tile
+            real = min(self.shape.tile, self.lanes - first)
+            take = np.minimum(np.arange(first, first + self.shape.tile), self.lanes - 1)
+            columns, horizon = jax.tree.map(lambda a: jnp.asarray(a[take]), (self.columns, self.horizon))
+            self._warm_up(start, segment, columns, horizon)
+            if stopped.is_set():
+                return
+            self._segments(segment, tile, columns, horizon, start(columns), real, stopped)
+
+    def _warm_up(self, start: Any, segment: Any, columns: PyTree, horizon: Array) -> None:
+        """Compile once, in whichever thread comes first, by a segment of no moments."""
+        with self._warm:
+            if not self._is_warm:
+                plan = self._plan(0, 0, 0)._replace(count=jnp.asarray(0))
+                jax.block_until_ready(segment(columns, horizon, start(columns), 1, plan))
+                self._is_warm = True
+
+    def _plan(self, index: int, position: int, budget: int) -> Plan:
+        rest = self.moments[index : index + self.shape.chunk]
+        until = np.concatenate([rest, np.repeat(rest[-1:], self.shape.chunk - len(rest))])
+        return Plan(
+            jnp.asarray(until), jnp.asarray(len(rest)), jnp.asarray(position),
+            jnp.asarray(position + budget),
+        )
+
+    def _segments(
+        self, segment: Any, tile: int, columns: PyTree, horizon: Array, lanes: Lane, real: int,
+        stopped: threading.Event,
+    ) -> None:
+        index, position, budget = 0, 0, _FIRST_BUDGET
+        mine = slice(tile * self.shape.tile, tile * self.shape.tile + real)
+        while index < len(self.moments) and not stopped.is_set():
+            began = time.perf_counter()
+            plan = self._plan(index, position, budget)
+            done, moved, lanes, buffers = segment(columns, horizon, lanes, real, plan)
+            done, position = int(done), int(moved)
+            for name, array in self.arrays.items():
+                array[mine, index : index + done] = np.asarray(buffers[name])[:real, :done]
+            index += done
+            self.finished[mine] = index
+            self.progress[tile] = self._fraction(index, position)
+            seconds = time.perf_counter() - began
+            budget = max(1, int(budget * min(8.0, max(0.1, SEGMENT_SECONDS / seconds))))
+
+    def _fraction(self, index: int, position: int) -> float:
+        if self.shape.is_map and self.moments[-1] > 0:
+            return float(position / self.moments[-1])
+        return index / len(self.moments)
+
+
+def _missing(dtype: Any) -> Any:
+    return np.nan if np.issubdtype(dtype, np.floating) else -1

@@ -1,0 +1,46 @@
+"""What a run is at one moment, and what one of its steps was."""
+
+import enum
+from collections.abc import Callable
+
+import equinox as eqx
+
+from dlnlab.typing import Any, Array, Int, Params, Scalar
+
+
+class Status(enum.IntEnum):
+    """How a lane stands. Lanes that are not running are frozen and keep their last finite state."""
+
+    RUNNING = 0
+    ARRIVED = 1
+    DIVERGED = 2
+    FAILED = 3
+    """The flow's solver could not go on: its step size underflowed."""
+
+
+class Step(eqx.Module):
+    """One step of a dynamics, as statistics see it.
+
+    `index` counts steps from 1, `time` is the sum of the learning rates so far (for a flow, its
+    time), `learning_rate` this step's share of it. `remaining` is the number of steps still to
+    come (0 for a flow, which does not know). `pushforward(v)` is the Jacobian of the step at
+    `before`, applied to v: what Lyapunov exponents are made of.
+    """
+
+    before: Params
+    after: Params
+    index: Int[Array, ""]
+    time: Scalar
+    learning_rate: Scalar
+    remaining: Int[Array, ""]
+    pushforward: Callable[[Params], Params]
+
+
+class Lane(eqx.Module):
+    """All that a driver carries from step to step for one lane."""
+
+    params: Params
+    memory: Any
+    statistics: Any
+    time: Scalar
+    status: Int[Array, ""]

@@ -1,0 +1,124 @@
+"""How a run ended: the outcomes of kim2026, told apart over its last steps."""
+
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import jax.numpy as jnp
+
+from dlnlab.observables.pathways import coefficients
+from dlnlab.problem import Problem
+from dlnlab.state import Status, Step
+from dlnlab.statistics.base import Statistic
+from dlnlab.statistics.passage import loss_rises
+from dlnlab.typing import Array, Bool, Float, Int, Params, Scalar
+
+OUTCOMES = (
+    "diverged", "collapsed", "oscillating", "never_oscillated", "rebalanced", "stuck", "undecided",
+)
+"""The meanings of the codes 0, 1, 2, … of an outcome."""
+
+
+class OutcomeMemory(NamedTuple):
+    judged: Bool[Array, " mode"]
+    strengths: Float[Array, " mode"]
+    loss_limit: Scalar
+    exceeded: Bool[Array, ""]
+    rose: Bool[Array, ""]
+    share_at_rise: Float[Array, " mode"]
+    share: Float[Array, " mode"]
+    residual: Float[Array, " mode"]
+    sign_changes: Int[Array, " mode"]
+    low: Float[Array, " mode"]
+    high: Float[Array, " mode"]
+    steps: Int[Array, ""]
+
+
+@dataclass(frozen=True)
+class Outcome(Statistic):
+    """How the run ended, judged over its last `window` steps on the modes with a signal.
+
+    With σ_i = Σ_h u_iᵀΩ_hv_i, r_i = σ_i − s_i, in this order: *diverged* (non-finite, or the loss
+    above 10⁶ times the larger of the first and ½‖M‖²); *collapsed* (a σ_i stays below 0.01 s_i);
+    *oscillating* (a r_i changes sign 10 times or more, peak to peak above 10⁻⁶ s_i); converged
+    (every |r_i| < 10⁻⁵ s_i); else *undecided*, as is any run of fewer steps than the window.
+    Converged runs have *never_oscillated* (the loss never rose), are *rebalanced* (the top share
+    of a mode fell by 0.05 or more since the loss first rose) or *stuck*. A flow is judged by its
+    last state once it has arrived. Before the end of the run the outcome is undecided.
+
+    Source: kim2026, the outcomes of its register.
+    """
+
+    window: int = 200
+    share_drop: float = 0.05
+    flags: ClassVar[tuple[str, ...]] = OUTCOMES
+
+    @property
+    def name(self) -> str:
+        return "outcome"
+
+    def init(self, problem: Problem, params: Params) -> OutcomeMemory:
+        strengths = jnp.asarray(problem.task.strengths)
+        share, residual = _state(problem, params)
+        zero, first = jnp.zeros_like(residual), problem.loss(params)
+        return OutcomeMemory(
+            judged=strengths > 1e-9 * jnp.max(strengths),
+            strengths=strengths,
+            loss_limit=1e6 * jnp.maximum(first, jnp.sum(strengths**2) / 2),
+            exceeded=first > jnp.inf,
+            rose=first > jnp.inf,
+            share_at_rise=share,
+            share=share,
+            residual=residual,
+            sign_changes=jnp.zeros(residual.shape, int),
+            low=zero + jnp.inf,
+            high=zero - jnp.inf,
+            steps=jnp.asarray(0),
+        )
+
+    def update(self, problem: Problem, memory: OutcomeMemory, step: Step) -> OutcomeMemory:
+        share, residual = _state(problem, step.after)
+        rises = loss_rises(problem, step)
+        counts = step.remaining < self.window
+        changed = (residual * memory.residual < 0) & counts
+        return memory._replace(
+            exceeded=memory.exceeded | (problem.loss(step.after) > memory.loss_limit),
+            rose=memory.rose | rises,
+            share_at_rise=jnp.where(memory.rose, memory.share_at_rise, memory.share),
+            share=share,
+            residual=residual,
+            sign_changes=memory.sign_changes + changed,
+            low=jnp.where(counts, jnp.minimum(memory.low, residual), memory.low),
+            high=jnp.where(counts, jnp.maximum(memory.high, residual), memory.high),
+            steps=memory.steps + counts,
+        )
+
+    def read(self, memory: OutcomeMemory, status: Array) -> Int[Array, ""]:
+        s, judged = memory.strengths, memory.judged
+        collapsed = jnp.any(judged & (memory.high < -0.99 * s))
+        swings = (memory.sign_changes >= 10) & (memory.high - memory.low > 1e-6 * s)
+        converged = jnp.all(~judged | (jnp.abs(memory.residual) < 1e-5 * s))
+        dropped = jnp.any(judged & (memory.share_at_rise - memory.share >= self.share_drop))
+        seen = (memory.steps >= self.window) | (status == Status.ARRIVED)
+        cases = (
+            (memory.exceeded | (status == Status.DIVERGED), "diverged"),
+            (~seen, "undecided"),
+            (collapsed, "collapsed"),
+            (jnp.any(judged & swings), "oscillating"),
+            (converged & ~memory.rose, "never_oscillated"),
+            (converged & dropped, "rebalanced"),
+            (converged, "stuck"),
+        )
+        conditions = [condition for condition, _ in cases]
+        codes = [jnp.asarray(OUTCOMES.index(name)) for _, name in cases]
+        return jnp.select(conditions, codes, OUTCOMES.index("undecided")).astype(jnp.int8)
+
+
+def _state(problem: Problem, params: Params) -> tuple[Array, Array]:
+    """The top share and the residual of each mode."""
+    values = coefficients(problem, params)
+    total = jnp.sum(jnp.abs(values), axis=0)
+    top = jnp.max(jnp.abs(values), axis=0) / jnp.where(total > 0, total, 1)
+    return top, jnp.sum(values, axis=0) - problem.task.strengths
+
+
+EXAMPLES = (Outcome(),)
