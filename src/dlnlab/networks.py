@@ -9,12 +9,20 @@ import abc
 import functools
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 
 from dlnlab.errors import InputError
-from dlnlab.typing import Array, Float, Params
+from dlnlab.typing import Any, Array, Float, Params
 
 Shapes = tuple[tuple[tuple[int, ...], ...], ...]
+
+UNROLLED_DEPTH = 6
+"""Deeper pathways are differentiated by a scan over their layers: what is unrolled is fused into
+kernels that recompute each other's products, and compiles in a time quadratic in the depth."""
+
+MOST_LAYERS = 2000
+"""More layers than this take the compiler hours."""
 
 
 class Network(eqx.Module):
@@ -49,6 +57,14 @@ class Network(eqx.Module):
     def depths(self) -> tuple[int, ...]:
         """The number of layers of each pathway."""
         return tuple(len(pathway) for pathway in self.shapes)
+
+    def __check_init__(self) -> None:
+        layers = sum(self.depths)
+        if layers > MOST_LAYERS:
+            raise InputError(
+                f"the network has {layers} layers and at most {MOST_LAYERS} can be compiled; "
+                "lower the depth or the number of pathways."
+            )
 
     def check(self, params: Params) -> Params:
         """The parameters, or an `InputError` that says which of their shapes does not fit."""
@@ -158,10 +174,43 @@ def square(dimension: int, depths: tuple[int, ...]) -> Pathways:
 
 def pathway_products(network: Network, params: Params) -> tuple[Array, ...]:
     """The end-to-end map `Ω_h = W_{h,L_h} ⋯ W_{h,1}` of each pathway."""
-    return tuple(
-        functools.reduce(lambda earlier, later: network.compose(later, earlier), pathway)
-        for pathway in params
-    )
+    return tuple(_pathway_product(network, pathway) for pathway in params)
+
+
+def _pathway_product(network: Network, layers: tuple[Array, ...]) -> Array:
+    """The product of one pathway; a deep one's layers of equal shape are folded on their own."""
+    first, *inner, last = layers if len(layers) > UNROLLED_DEPTH else (None, None)
+    if first is None or len({layer.shape for layer in inner}) > 1:
+        return _compose_all(network, layers)
+    return _compose_all(network, (first, _deep_product(network, tuple(inner)), last))
+
+
+def _compose_all(network: Network, layers: tuple[Array, ...]) -> Array:
+    return functools.reduce(lambda earlier, later: network.compose(later, earlier), layers)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _deep_product(network: Network, layers: tuple[Array, ...]) -> Array:
+    """`W_n ⋯ W_1`, unrolled, so that the compiler shares it between all who ask for it."""
+    return _compose_all(network, layers)
+
+
+@_deep_product.defjvp
+def _deep_product_jvp(
+    network: Network, primals: tuple[tuple[Array, ...]], tangents: tuple[tuple[Array, ...]]
+) -> tuple[Array, Array]:
+    """`d(W P) = dW P + W dP`, layer by layer in a scan, which transposes to one in reverse."""
+    (layers,), (moves,) = primals, tangents
+
+    def extend(carry: tuple[Array, Array], layer: tuple[Array, Array]) -> tuple[Any, None]:
+        whole, change = carry
+        weight, move = layer
+        moved = network.compose(move, whole) + network.compose(weight, change)
+        return (network.compose(weight, whole), moved), None
+
+    rest = (jnp.stack(layers[1:]), jnp.stack(moves[1:]))
+    (_, change), _ = jax.lax.scan(extend, (layers[0], moves[0]), rest)
+    return _deep_product(network, layers), change
 
 
 def product(network: Network, params: Params) -> Array:

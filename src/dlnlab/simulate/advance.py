@@ -102,7 +102,7 @@ def _map_step(
     after, memory = move(lane.params)
     rate = jnp.asarray(dynamics.learning_rate, lane.time.dtype)
     time = (index * rate).astype(lane.time.dtype)
-    finite = _all_finite(after)
+    finite = jnp.isfinite(problem.loss(after))
     step = Step(lane.params, after, index, time, rate, horizon - index, pushforward)
     moved = Lane(after, memory, _update(run, statistics, lane, step), time, lane.status)
     frozen = Lane(lane.params, lane.memory, lane.statistics, lane.time, lane.status + Status.DIVERGED)
@@ -228,10 +228,6 @@ def _update(run: Run, statistics: Statistics, lane: Lane, step: Step) -> tuple[A
 
 def _where(condition: Array, yes: Any, no: Any) -> Any:
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b).astype(jnp.result_type(b)), yes, no)
-
-
-def _all_finite(tree: Any) -> Array:
-    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]))
 
 
 def _norm(tree: Any) -> Scalar:

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dlnlab.run import Run, as_arrays
+from dlnlab.simulate import limits
 from dlnlab.simulate.advance import Moment, Statistics, advance, begin
 from dlnlab.simulate.record import Observe, look
 from dlnlab.state import Lane
@@ -61,24 +62,28 @@ class Shapes(NamedTuple):
     chunk: int
     is_map: bool
 
+    def cut(self, moments: int) -> "Shapes":
+        """With the number of moments that a segment records at most."""
+        fits = int(_CHUNK_BYTES // max(1, self.tile * self.row_bytes))
+        return self._replace(chunk=max(1, min(_CHUNK_MOMENTS, moments, fits)))
+
     @property
     def row_bytes(self) -> int:
         return sum(math.prod(s.shape) * s.dtype.itemsize for s in self.row.values())
 
 
-def shapes(program: Program, columns: PyTree, moments: int) -> Shapes:
+def shapes(program: Program, columns: PyTree) -> Shapes:
     """The shapes of a program on one lane's columns; traces `build`, computes nothing."""
     lane_columns = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), columns)
     run = jax.eval_shape(program.run, lane_columns)
     lane = jax.eval_shape(lambda c: begin(program.run(c), program.statistics), lane_columns)
     moment = jax.ShapeDtypeStruct((), jnp.int64 if run.is_map else jnp.float64)
-    row = jax.eval_shape(program.row, lane_columns, lane, moment)
     scalars = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(lane))
     params = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(run.params))
+    limits.check_state(8 * 6 * scalars)
+    row = jax.eval_shape(program.row, lane_columns, lane, moment)
     tile = 2 ** max(0, min(int(math.log2(_TILE_LANES)), int(math.log2(_TILE_SCALARS / params))))
-    made = Shapes(row, scalars, tile, 1, run.is_map)
-    fits = int(_CHUNK_BYTES // max(1, tile * made.row_bytes))
-    return made._replace(chunk=max(1, min(_CHUNK_MOMENTS, moments, fits)))
+    return Shapes(row, scalars, tile, 1, run.is_map)
 
 
 @functools.lru_cache(maxsize=64)
@@ -160,10 +165,10 @@ class Work:
 
     def __init__(
         self, program: Program, columns: PyTree, moments: np.ndarray[Any, Any],
-        horizon: np.ndarray[Any, Any], shape: Shapes,
+        horizon: np.ndarray[Any, Any], rates: np.ndarray[Any, Any], shape: Shapes,
     ) -> None:
         self.program, self.columns, self.moments, self.horizon = program, columns, moments, horizon
-        self.shape = shape
+        self.rates, self.shape = rates, shape
         self.lanes = len(horizon)
         self.arrays: Arrays = {
             name: np.full((self.lanes, len(moments), *s.shape), _missing(s.dtype), s.dtype)

@@ -1,0 +1,21 @@
+"""What theory says: predictions of measured quantities, and topics that answer one question.
+
+Theory is mathematics in NumPy and SciPy, float64, on the host; it never runs a dynamics, so that
+its agreement with a simulation is evidence.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from dlnlab.theory import curvature, modes, stability
+from dlnlab.theory.base import Prediction
+
+TOPICS: tuple[Callable[..., Any], ...] = (stability.stability,)
+"""Typed functions that return a NamedTuple: their signatures are flags, their fields JSON keys."""
+
+PREDICTIONS: tuple[Prediction, ...] = (
+    *modes.PREDICTIONS,
+    *curvature.PREDICTIONS,
+    *stability.PREDICTIONS,
+)
+"""Every prediction of the package; the law tests run through it."""

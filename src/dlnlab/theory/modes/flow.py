@@ -144,7 +144,7 @@ def flow_value(time: ArrayLike, start: ArrayLike, target: ArrayLike, depth: int)
     for arguments out of range. Source: kim2026.3, corlouer2026.2.
 
     >>> flow_value([0.0, 1.0, 1e6], 0.1, 1.0, 2).round(6).tolist()
-    [0.1, 0.450854, 1.0]
+    [0.1, 0.450853, 1.0]
     """
     depth = whole("depth", depth)
     time, start, target = np.broadcast_arrays(
@@ -160,7 +160,7 @@ def flow_value(time: ArrayLike, start: ArrayLike, target: ArrayLike, depth: int)
         value = np.where(start <= target, start / share, start * share)
     else:
         value = start / (start / target + (1 - start / target) * np.exp(-scaled))
-    return np.clip(value, np.minimum(start, target), np.maximum(start, target))
+    return np.asarray(np.clip(value, np.minimum(start, target), np.maximum(start, target)))
 
 
 PREDICTIONS: tuple[Prediction, ...] = (flow_value,)

@@ -87,7 +87,7 @@ def flow_endpoint(starts: Sequence[float], depths: Sequence[int], target: float)
     InputError for arguments out of range or of different lengths. Source: kim2026.3.
 
     >>> flow_endpoint([0.02, 0.01], [20, 20], 1.0).round(4).tolist()
-    [0.9923, 0.0077]
+    [0.9774, 0.0226]
     """
     levels = whole_numbers("depths", depths)
     begin, goal = positive("starts", starts), positive_number("target", target)

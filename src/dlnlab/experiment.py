@@ -1,0 +1,148 @@
+"""An experiment: a typed function that builds a run, and what is recorded and predicted of it."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import xarray as xr
+
+from dlnlab.errors import InputError
+from dlnlab.observables.base import Observable
+from dlnlab.run import Run
+from dlnlab.schedule import Schedule
+from dlnlab.schema import Grid, Parameter, grid, schema
+from dlnlab.simulate import Monitor, simulate_grid
+from dlnlab.simulate.grids import DEFAULT_SCHEDULE
+from dlnlab.statistics.base import Statistic
+from dlnlab.theory.base import BrokenAssumption, Prediction
+from dlnlab.typing import Any
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A prediction with its arguments bound: `bind(coords, measured)` names them for one lane.
+
+    `coords` are the lane's coordinates by name; `measured` is its part of the results, for
+    predictions that start from a measured number.
+    """
+
+    prediction: Prediction
+    bind: Callable[[dict[str, Any], xr.Dataset], dict[str, Any]]
+    name: str = ""
+
+    @property
+    def variable(self) -> str:
+        """The name in the predicted Dataset."""
+        return self.name or self.prediction.name
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A typed function `build(**coords) -> Run` with what belongs to it; pure data.
+
+    **Arguments:** `build`'s annotated parameters are the coordinates (see `dlnlab.schema`).
+    `steps` or `time` says how far a run goes, `schedule` when it is recorded, `observe` and
+    `statistics` what. `predictions` go with it. `coords` are those of the figure, where they
+    differ from `build`'s defaults (a sweep, say). `title` and `about` are for people.
+    """
+
+    build: Callable[..., Run]
+    title: str
+    about: str = ""
+    steps: int | None = None
+    time: float | None = None
+    schedule: Schedule = DEFAULT_SCHEDULE
+    observe: tuple[Observable, ...] = ()
+    statistics: tuple[Statistic, ...] = ()
+    predictions: tuple[Bound, ...] = ()
+    coords: Mapping[str, Any] = field(default_factory=dict)
+    cites: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        schema(self.build)
+        if (self.steps is None) == (self.time is None):
+            raise InputError(
+                f"the experiment {self.title!r} needs one of steps and time; say how far it runs."
+            )
+
+    @property
+    def parameters(self) -> dict[str, Parameter]:
+        """The coordinates by name."""
+        return schema(self.build)
+
+    def grid(self, **coords: Any) -> Grid:
+        """The points that these coordinates span; what is not named takes its default."""
+        return grid(self.parameters, coords)
+
+    def measure(
+        self, *, steps: int | None = None, time: float | None = None,
+        threads: int | None = None, monitor: Monitor | None = None, **coords: Any,
+    ) -> xr.Dataset:
+        """Carry out the experiment at a point or over a sweep.
+
+        **Raises:** `InputError` where a coordinate or the whole request cannot be used.
+        """
+        if steps is None and time is None:
+            steps, time = self.steps, self.time
+        measured = simulate_grid(
+            self.build, self.grid(**coords), steps=steps, time=time, schedule=self.schedule,
+            observe=self.observe, statistics=self.statistics, threads=threads, monitor=monitor,
+        )
+        return measured.assign_attrs(title=self.title, source=self.source())
+
+    def source(self) -> str:
+        """The text of the file that defines the experiment, for provenance."""
+        try:
+            return inspect.getsource(inspect.getmodule(self.build) or self.build)
+        except (OSError, TypeError):
+            return repr(self.build)
+
+    def predict(self, measured: xr.Dataset, *, stretch: bool = False, **coords: Any) -> xr.Dataset:
+        """What the experiment's predictions say at the points of `measured`.
+
+        Where an assumption is broken the value is NaN and the attribute `broken` of the variable
+        says which, by how much and at how many points; with `stretch` the formula's value stands
+        there all the same, and `stretched` says so.
+        """
+        points = self.grid(**coords)
+        return xr.Dataset(
+            {b.variable: _predict(b, points, measured, stretch) for b in self.predictions},
+            coords={name: measured.coords[name] for name in points.axes},
+        )
+
+
+def _predict(bound: Bound, points: Grid, measured: xr.Dataset, stretch: bool) -> xr.DataArray:
+    lanes = measured.stack(lane=tuple(points.axes)) if points.axes else measured.expand_dims("lane")
+    values, broken = [], {}
+    for index in range(points.size):
+        arguments = bound.bind(points.point(index), lanes.isel(lane=index))
+        found = bound.prediction.broken(**arguments)
+        departures = bound.prediction.departures(**arguments)
+        for assumption in found:
+            count, worst = broken.get(assumption.name, (0, 0.0))
+            broken[assumption.name] = (count + 1, max(worst, departures[assumption.name]))
+        values.append(_value(bound.prediction, arguments, stretch or not found))
+    shape = max((np.shape(v) for v in values if v is not None), key=len, default=())
+    filled = [np.full(shape, np.nan) if v is None else np.broadcast_to(v, shape) for v in values]
+    attrs = {
+        "of": bound.prediction.of, "source": bound.prediction.source,
+        "symbol": bound.prediction.symbol,
+        "assumes": "; ".join(a.sentence for a in bound.prediction.assumes),
+    }
+    told = "; ".join(f"{n} at {c} of {points.size} points, by up to {w:.3g}" for n, (c, w) in broken.items())
+    if told:
+        attrs["stretched" if stretch else "broken"] = told
+    dims = bound.prediction.dims[-len(shape):] if shape else ()
+    return xr.DataArray(
+        np.asarray(filled).reshape(*points.shape, *shape), dims=(*points.axes, *dims), attrs=attrs
+    )
+
+
+def _value(prediction: Prediction, arguments: dict[str, Any], allowed: bool) -> Any:
+    if not allowed:
+        return None
+    try:
+        return prediction(**arguments, stretch=True)
+    except BrokenAssumption:
+        return None

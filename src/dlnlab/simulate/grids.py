@@ -1,0 +1,168 @@
+"""From a run, or a grid of runs, to a labelled Dataset."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+
+from dlnlab import results
+from dlnlab.dynamics.base import Map
+from dlnlab.errors import InputError
+from dlnlab.run import Run, as_arrays
+from dlnlab.schedule import Schedule
+from dlnlab.schema import Grid, Group, Parameter, grid
+from dlnlab.simulate import limits
+from dlnlab.simulate.advance import Statistics
+from dlnlab.simulate.record import Observe
+from dlnlab.simulate.tiles import Program, Shapes, Work, shapes
+from dlnlab.simulate.workers import Interrupted, Monitor, execute
+from dlnlab.typing import Any, PyTree
+
+DEFAULT_SCHEDULE = Schedule(linear=201)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A lane's run from its traced values: `build` with the group's static parameters filled in."""
+
+    build: Callable[..., Run]
+    static: tuple[tuple[str, Any], ...]
+    tuples: tuple[tuple[str, tuple[int, ...]], ...]
+
+    def __call__(self, columns: dict[str, Any]) -> Run:
+        arguments = {**dict(self.static), **columns}
+        for name, shape in self.tuples:
+            arguments[name] = _as_tuple(columns[name], shape)
+        return self.build(**arguments)
+
+
+def _as_tuple(values: Any, shape: tuple[int, ...]) -> Any:
+    if not shape:
+        return values
+    return tuple(_as_tuple(values[k], shape[1:]) for k in range(shape[0]))
+
+
+def _source(build: Callable[..., Run], parameters: dict[str, Parameter], group: Group) -> Source:
+    traced = {name for name, parameter in parameters.items() if parameter.traced}
+    static = tuple((n, v) for n, v in group.static.items() if n not in traced)
+    return Source(build, static, tuple((n, v) for n, v in group.static.items() if n in traced))
+
+
+@dataclass(frozen=True)
+class Same:
+    """The source of a run that was handed over whole: its leaves are the columns."""
+
+    def __call__(self, run: Run) -> Run:
+        return run
+
+
+def simulate(
+    run: Run, *, steps: int | None = None, time: float | None = None,
+    schedule: Schedule = DEFAULT_SCHEDULE, observe: Observe = (), statistics: Statistics = (),
+    monitor: Monitor | None = None,
+) -> xr.Dataset:
+    """Carry out one run and label what was recorded.
+
+    **Arguments:** `steps` (of a map) or `time` (η × step, or a flow's time) says how far;
+    `schedule` when to record; `observe` and `statistics` what.
+
+    **Returns:** a Dataset over `step` (with `time` beside it) or `time`, then the observable's own
+    dimensions; `status` says how the run stands. The dtype is that of the run's parameters.
+
+    **Raises:** `InputError` where the request cannot be carried out: found before computing.
+    `Interrupted`, on Ctrl-C, with all that was finished.
+
+    >>> from dlnlab.dynamics import GradientDescent
+    >>> from dlnlab.networks import Modes
+    >>> from dlnlab.observables import loss
+    >>> from dlnlab.problem import Problem
+    >>> from dlnlab.tasks import Whitened
+    >>> problem = Problem(Modes((1,), 1), Whitened(np.array([1.0])))
+    >>> run = Run(problem, GradientDescent(0.5), ((np.array([0.0]),),))
+    >>> simulate(run, steps=2, observe=(loss,)).loss.values.tolist()
+    [0.5, 0.125, 0.03125]
+    """
+    with jax.enable_x64(True):
+        columns = jax.tree.map(lambda a: np.asarray(a)[None], as_arrays(run))
+    return _simulate(grid({}, {}), [(Same(), columns, np.zeros(1, np.int64))], steps, time,
+                     schedule, observe, statistics, None, monitor)
+
+
+def simulate_grid(
+    build: Callable[..., Run], points: Grid, *, steps: int | None = None,
+    time: float | None = None, schedule: Schedule = DEFAULT_SCHEDULE, observe: Observe = (),
+    statistics: Statistics = (), threads: int | None = None, monitor: Monitor | None = None,
+) -> xr.Dataset:
+    """Carry out `build` at every point of a grid, in float64, one compilation for each group.
+
+    **Arguments, Returns, Raises:** as for `simulate`; the grid's axes come first. `threads` is the
+    number of tiles computed at a time, by default one for each processor.
+    """
+    groups = [
+        (_source(build, points.parameters, group), points.columns(group), group.indices)
+        for group in points.groups()
+    ]
+    return _simulate(points, groups, steps, time, schedule, observe, statistics, threads, monitor)
+
+
+Lanes = tuple[Callable[[Any], Run], PyTree, np.ndarray[Any, Any]]
+
+
+def _simulate(
+    points: Grid, groups: list[Lanes], steps: int | None, time: float | None, schedule: Schedule,
+    observe: Observe, statistics: Statistics, threads: int | None, monitor: Monitor | None,
+) -> xr.Dataset:
+    with jax.enable_x64(True):
+        limits.check_names(observe, statistics)
+        works = _works(points, groups, steps, time, schedule, observe, statistics)
+        rates = np.full(points.size, np.nan)
+        for work, (_, _, indices) in zip(works, groups, strict=True):
+            rates[indices] = work.rates
+        label = functools.partial(
+            results.label, points, works, [g[2] for g in groups], rates, observe, statistics
+        )
+        try:
+            execute(works, threads, monitor)
+        except KeyboardInterrupt:
+            raise Interrupted(label(interrupted=True)) from None
+        return label(interrupted=False)
+
+
+def _works(
+    points: Grid, groups: list[Lanes], steps: int | None, time: float | None, schedule: Schedule,
+    observe: Observe, statistics: Statistics,
+) -> list[Work]:
+    programs = [Program(source, observe, statistics) for source, _, _ in groups]
+    found = [shapes(p, columns) for p, (_, columns, _) in zip(programs, groups, strict=True)]
+    is_map = limits.same_kind([shape.is_map for shape in found])
+    rates = [_rates(p, c) for p, (_, c, _) in zip(programs, groups, strict=True)]
+    horizons = [limits.horizon(is_map, steps, time, rate) for rate in rates]
+    total = max(horizon.max() for horizon in horizons)
+    count = schedule.count(float(total), is_map)
+    limits.check_size([s.row_bytes for s in found], [len(r) for r in rates], count)
+    limits.check_length([s.scalars for s in found], [len(r) for r in rates], int(total), is_map)
+    moments = schedule.steps(int(total)) if is_map else schedule.times(float(total))
+    return [
+        Work(program, columns, moments, horizon, rate, shape.cut(len(moments)))
+        for program, (_, columns, _), horizon, rate, shape in zip(
+            programs, groups, horizons, rates, found, strict=True
+        )
+    ]
+
+
+def _rates(program: Program, columns: PyTree) -> np.ndarray[Any, Any]:
+    """The learning rate of each lane (NaN for a flow)."""
+
+    def rate(lane: PyTree) -> Any:
+        dynamics = program.run(lane).dynamics
+        return dynamics.learning_rate if isinstance(dynamics, Map) else jnp.nan
+
+    columns = jax.tree.map(jnp.asarray, columns)
+    return np.asarray(jax.jit(jax.vmap(rate))(columns), dtype=float)
+
+
+__all__ = ["DEFAULT_SCHEDULE", "InputError", "Shapes", "simulate", "simulate_grid"]

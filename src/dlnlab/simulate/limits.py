@@ -1,0 +1,116 @@
+"""What cannot be carried out is found here, by counting, before anything is computed."""
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+
+from dlnlab.errors import InputError
+from dlnlab.observables.base import Observable
+from dlnlab.statistics.base import Statistic
+from dlnlab.typing import Any
+
+MOST_UPDATES = 1e15
+"""Updates of one number each: about a fortnight on one core."""
+
+
+def check_names(observe: Sequence[Observable], statistics: Sequence[Statistic]) -> None:
+    """Refuse two quantities of one name: the second would overwrite the first."""
+    names = [item.name for item in (*observe, *statistics)]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(
+                f"{name} is recorded twice; leave one out, or name it with bind(name=…)."
+            )
+
+
+def same_kind(are_maps: Sequence[bool]) -> bool:
+    """Whether the lanes move in steps; refuses a grid that mixes steps with continuous time."""
+    if len(set(are_maps)) > 1:
+        raise InputError(
+            "the sweep mixes dynamics in steps with flows in continuous time, which share no "
+            "axis; sweep them one after the other."
+        )
+    return are_maps[0]
+
+
+def horizon(
+    is_map: bool, steps: int | None, time: float | None, rates: np.ndarray[Any, Any]
+) -> np.ndarray[Any, Any]:
+    """The last step of each lane, or for a flow its last time."""
+    if (steps is None) == (time is None):
+        given = "neither" if steps is None else "both"
+        raise InputError(f"one of steps and time says how far to run, and {given} was given.")
+    if not is_map:
+        if time is None:
+            raise InputError(f"a flow has no steps, and steps={steps} was given; give a time.")
+        return np.full(len(rates), _positive("time", time), dtype=float)
+    if steps is not None:
+        return np.full(len(rates), int(_positive("steps", steps)), dtype=np.int64)
+    wanted = np.round(_positive("time", time) / rates)
+    if not np.all((wanted >= 1) & (wanted < 2**53)):
+        raise InputError(
+            f"time {time:g} takes {wanted.min():.3g} to {wanted.max():.3g} steps at the learning "
+            "rates given; it must be 1 step or more, and fewer than 1e15: change one of them."
+        )
+    return wanted.astype(np.int64)
+
+
+def _positive(name: str, value: Any) -> Any:
+    if not (np.isfinite(value) and value >= 0 and (name != "time" or value > 0)):
+        need = "above 0" if name == "time" else "0 or more"
+        raise InputError(f"{name} must be {need}, and {value} was given; choose such a number.")
+    return value
+
+
+def check_size(row_bytes: Sequence[int], lanes: Sequence[int], moments: int) -> None:
+    """Refuse results that do not fit into memory."""
+    need = sum(row * count for row, count in zip(row_bytes, lanes, strict=True)) * moments * 2
+    have = available_memory()
+    if need > have:
+        raise InputError(
+            f"the results need {_bytes(need)} ({sum(lanes):,} lanes, {moments:,} recorded moments) "
+            f"and {_bytes(have)} of memory is free; record fewer moments or sweep fewer points."
+        )
+
+
+def check_state(bytes_needed: int) -> None:
+    """Refuse a network that does not fit into memory."""
+    have = available_memory()
+    if bytes_needed > have:
+        raise InputError(
+            f"one tile of this network needs about {_bytes(bytes_needed)} and {_bytes(have)} of "
+            "memory is free; lower its widths or depth."
+        )
+
+
+def check_length(scalars: Sequence[int], lanes: Sequence[int], total: int, is_map: bool) -> None:
+    """Refuse what would take weeks."""
+    if not is_map:
+        return
+    updates = float(total) * sum(s * n for s, n in zip(scalars, lanes, strict=True))
+    if updates > MOST_UPDATES:
+        raise InputError(
+            f"{total:,} steps of {sum(lanes):,} lanes are {updates:.1g} updates of a number, and "
+            f"more than {MOST_UPDATES:.0e} take weeks; lower the steps, the points or the size."
+        )
+
+
+def available_memory() -> int:
+    """Bytes of memory that are free now, as far as the system tells."""
+    try:
+        with open("/proc/meminfo") as table:
+            for line in table:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _bytes(count: float) -> str:
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.3g} {unit}"
+        count /= 1024
+    return f"{count:,.3g} TiB"
