@@ -76,8 +76,13 @@ class Experiment:
         return grid(self.parameters, coords)
 
     def measure(
-        self, *, steps: int | None = None, time: float | None = None,
-        threads: int | None = None, monitor: Monitor | None = None, **coords: Any,
+        self,
+        *,
+        steps: int | None = None,
+        time: float | None = None,
+        threads: int | None = None,
+        monitor: Monitor | None = None,
+        **coords: Any,
     ) -> xr.Dataset:
         """Carry out the experiment at a point or over a sweep.
 
@@ -86,8 +91,15 @@ class Experiment:
         if steps is None and time is None:
             steps, time = self.steps, self.time
         measured = simulate_grid(
-            self.build, self.grid(**coords), steps=steps, time=time, schedule=self.schedule,
-            observe=self.observe, statistics=self.statistics, threads=threads, monitor=monitor,
+            self.build,
+            self.grid(**coords),
+            steps=steps,
+            time=time,
+            schedule=self.schedule,
+            observe=self.observe,
+            statistics=self.statistics,
+            threads=threads,
+            monitor=monitor,
         )
         return measured.assign_attrs(title=self.title, source=self.source())
 
@@ -126,14 +138,17 @@ def _predict(bound: Bound, points: Grid, measured: xr.Dataset, stretch: bool) ->
     shape = max((np.shape(v) for v in values if v is not None), key=len, default=())
     filled = [np.full(shape, np.nan) if v is None else np.broadcast_to(v, shape) for v in values]
     attrs = {
-        "of": bound.prediction.of, "source": bound.prediction.source,
+        "of": bound.prediction.of,
+        "source": bound.prediction.source,
         "symbol": bound.prediction.symbol,
         "assumes": "; ".join(a.sentence for a in bound.prediction.assumes),
     }
-    told = "; ".join(f"{n} at {c} of {points.size} points, by up to {w:.3g}" for n, (c, w) in broken.items())
+    told = "; ".join(
+        f"{n} at {c} of {points.size} points, by up to {w:.3g}" for n, (c, w) in broken.items()
+    )
     if told:
         attrs["stretched" if stretch else "broken"] = told
-    dims = bound.prediction.dims[-len(shape):] if shape else ()
+    dims = bound.prediction.dims[-len(shape) :] if shape else ()
     return xr.DataArray(
         np.asarray(filled).reshape(*points.shape, *shape), dims=(*points.axes, *dims), attrs=attrs
     )

@@ -55,8 +55,12 @@ def _aligned_isometries(problem: Problem, pathway: tuple[tuple[int, ...], ...]) 
 
 
 def gaussian(
-    network: Network, key: Key[Array, ""], *, std: float | Array | None = None,
-    gamma: float | Array | None = None, dtype: jnp.dtype | None = None,
+    network: Network,
+    key: Key[Array, ""],
+    *,
+    std: float | Array | None = None,
+    gamma: float | Array | None = None,
+    dtype: jnp.dtype | None = None,
 ) -> Params:
     """Independent normal entries, of standard deviation `std` or of variance `width^{−γ}`.
 
@@ -108,18 +112,23 @@ def balanced(problem: Problem, key: Key[Array, ""], scale: float | Array) -> Par
     if problem.task.target.ndim == 1:
         return tuple(_balanced_modes(k, p, scale) for k, p in zip(keys, shapes, strict=True))
     return tuple(
-        _balanced_pathway(k, p, scale, problem.task.target) for k, p in zip(keys, shapes, strict=True)
+        _balanced_pathway(k, p, scale, problem.task.target)
+        for k, p in zip(keys, shapes, strict=True)
     )
 
 
-def _balanced_modes(key: Array, pathway: tuple[tuple[int, ...], ...], scale: float | Array) -> tuple:
+def _balanced_modes(
+    key: Array, pathway: tuple[tuple[int, ...], ...], scale: float | Array
+) -> tuple:
     depth = len(pathway)
     value = jnp.abs(scale * jax.random.normal(key, pathway[0])) ** (1 / depth)
     return (value,) * depth
 
 
 def _balanced_pathway(
-    key: Array, pathway: tuple[tuple[int, ...], ...], scale: float | Array,
+    key: Array,
+    pathway: tuple[tuple[int, ...], ...],
+    scale: float | Array,
     target: Float[Array, "out in"],
 ) -> tuple[Array, ...]:
     rank = min(target.shape)

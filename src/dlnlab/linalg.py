@@ -58,8 +58,13 @@ def largest_dense(matvec: Matvec, start: Float[Array, " n"], k: int = 1) -> Eige
 
 
 def largest_lanczos(
-    matvec: Matvec, start: Float[Array, " n"], k: int = 1, *,
-    subspace: int = 40, restarts: int = 50, tolerance: float = 1e-9,
+    matvec: Matvec,
+    start: Float[Array, " n"],
+    k: int = 1,
+    *,
+    subspace: int = 40,
+    restarts: int = 50,
+    tolerance: float = 1e-9,
 ) -> Eigenpairs:
     """The k largest eigenpairs by restarted Lanczos with full reorthogonalisation.
 

@@ -23,9 +23,14 @@ _VERSIONED = ("dlnlab", "jax", "jaxlib", "equinox", "diffrax", "optax", "numpy",
 
 
 def label(
-    points: Grid, works: Sequence[Any], indices: Sequence[np.ndarray[Any, Any]],
-    rates: np.ndarray[Any, Any], observe: Sequence[Observable], statistics: Sequence[Statistic],
-    *, interrupted: bool,
+    points: Grid,
+    works: Sequence[Any],
+    indices: Sequence[np.ndarray[Any, Any]],
+    rates: np.ndarray[Any, Any],
+    observe: Sequence[Observable],
+    statistics: Sequence[Statistic],
+    *,
+    interrupted: bool,
 ) -> xr.Dataset:
     """One Dataset from the arrays of all groups, padded with NaN to a common shape."""
     moments, is_map = works[0].moments, works[0].shape.is_map
@@ -158,7 +163,9 @@ def check_writable(path: Path, force: bool) -> None:
             "given; change its ending."
         )
     if path.exists() and not force:
-        raise InputError(f"{path} exists already; choose another name, or add --force to replace it.")
+        raise InputError(
+            f"{path} exists already; choose another name, or add --force to replace it."
+        )
     if path.suffix == ".nc" and path.is_dir():
         raise InputError(f"{path} is a directory and a file is to be written; choose another name.")
     if path.suffix == ".zarr" and path.is_file():

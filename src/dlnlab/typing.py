@@ -11,4 +11,16 @@ Params = tuple[tuple[Float[Array, "..."], ...], ...]
 Scalar = Float[Array, ""]
 Matrix = Float[Array, "rows columns"]
 
-__all__ = ["Any", "Array", "Bool", "Float", "Int", "Key", "Matrix", "Params", "PyTree", "Scalar", "jax"]
+__all__ = [
+    "Any",
+    "Array",
+    "Bool",
+    "Float",
+    "Int",
+    "Key",
+    "Matrix",
+    "Params",
+    "PyTree",
+    "Scalar",
+    "jax",
+]

@@ -86,7 +86,11 @@ def test_exclusive_products_leave_one_out_even_where_layers_are_zero():
 def test_balance_gap_follows_the_map(depth):
     rng = np.random.default_rng(depth)
     for _ in range(20):
-        layers, target, rate = rng.uniform(-1.5, 1.5, depth), rng.uniform(0, 2), rng.uniform(0.01, 1)
+        layers, target, rate = (
+            rng.uniform(-1.5, 1.5, depth),
+            rng.uniform(0, 2),
+            rng.uniform(0.01, 1),
+        )
         other = rng.uniform(-1, 1, 2)  # a second pathway shares the residual
         ((first, second, *_), _) = descent_map(
             ([[w] for w in layers], [[w] for w in other]), [target], rate
@@ -171,8 +175,12 @@ def test_flow_value_against_an_ode_solver_on_the_layer_value(depth, start):
     target, times, tolerance = 1.2, np.linspace(0, 3, 7), 1e-11
     solved = solve_ivp(
         lambda _, w: -(w ** (depth - 1)) * (w**depth - target),
-        (0, 3), [start ** (1 / depth)], method="DOP853", t_eval=times,
-        rtol=tolerance, atol=tolerance,
+        (0, 3),
+        [start ** (1 / depth)],
+        method="DOP853",
+        t_eval=times,
+        rtol=tolerance,
+        atol=tolerance,
     )
     # The flow expands errors by at most exp(∫ local rate), below σ(t)-range/start · depth here.
     allowed = 100 * depth * tolerance * max(target / start, start / target)
@@ -183,7 +191,7 @@ def test_flow_value_against_an_ode_solver_on_the_layer_value(depth, start):
 @pytest.mark.parametrize("start", [1e-300, 1e-12, 0.4, 1.0, 3.0])
 def test_depth_two_and_one_in_closed_form(start):
     for time in (0.0, 1e-9, 0.7, 11.0, 30.0):
-        with mp.workdps(60):
+        with mp.workdps(330):
             s, t = mp.mpf("1.0"), mp.mpf(time)
             two = s * mp.exp(2 * s * t) / (mp.exp(2 * s * t) - 1 + s / mp.mpf(start))
             one = s + (mp.mpf(start) - s) * mp.exp(-t)
@@ -284,6 +292,11 @@ ENDPOINTS = [
     ([1e-6, 1e-5], (1000, 1000), 1e-2),
     ([1e-2, 1e-4], (1000, 3), 30.0),
     ([0.7], (5,), 1.0),
+    # where another pathway than the largest moves fastest
+    ([1.1e-4, 3e-4, 4.1e-6, 3.6e-9], (100, 3, 1, 3), 5.9e-5),
+    ([3.1e-3, 1.5e-10, 1.5], (10000, 3, 4), 3.4),
+    ([2e-11] * 5, (5, 3, 100, 1000, 1), 1.1e4),
+    ([3.4e-10, 1.6e-3, 2e-5], (3, 1, 5), 2.75e-5),
     ([0.4, 0.3, 0.2, 0.1], (3, 3, 4, 2), 1.0),
 ]
 
@@ -296,7 +309,8 @@ def test_flow_endpoint_against_conserved_quantities_in_high_precision(starts, de
         nudge = mp.mpf(10) ** -20
         moved = [
             exact_endpoint(
-                [start * (1 + nudge * (k == h)) for h, start in enumerate(starts)], depths,
+                [start * (1 + nudge * (k == h)) for h, start in enumerate(starts)],
+                depths,
                 mp.mpf(target) * (1 + nudge * (k == len(starts))),
             )
             for k in range(len(starts) + 1)
@@ -316,13 +330,29 @@ def test_flow_endpoint_against_an_ode_solver(starts, depths, target):
     levels = np.array(depths)
     solved = solve_ivp(
         lambda _, w: -((w**levels).sum() - target) * w ** (levels - 1),
-        (0, 200), np.array(starts) ** (1 / levels), method="DOP853", rtol=1e-12, atol=1e-13,
+        (0, 200),
+        np.array(starts) ** (1 / levels),
+        method="DOP853",
+        rtol=1e-12,
+        atol=1e-13,
     )
     ended = solved.y[:, -1] ** levels
     # A thousand steps or fewer, each off by 1e-12, amplified by no more than s/min(starts).
     assert solved.t.size < 1000
     found = flow_endpoint(starts, depths, target)
     np.testing.assert_allclose(found, ended, rtol=0, atol=1e-9 * target / min(starts))
+
+
+@pytest.mark.parametrize("depth", [2, 3, 20, 1000])
+@pytest.mark.parametrize("relative", [1e-3, 1e-9, 1e-13])
+def test_flow_endpoint_resolves_starts_that_differ_in_their_last_digits(depth, relative):
+    starts = [1e-12 * (1 + relative), 1e-12]
+    with mp.workdps(60):
+        expected = exact_endpoint(starts, (depth, depth), 1.0)
+    # The difference of the starts is exact in floating point, so only the end point rounds.
+    np.testing.assert_allclose(
+        flow_endpoint(starts, (depth, depth), 1.0), np.array(expected, float), rtol=64 * EPS
+    )
 
 
 def test_equal_starts_stay_equal_and_the_larger_grows_larger():
@@ -415,7 +445,10 @@ def test_below_the_rebalancing_condition_z_shrinks_and_keeps_its_sign():
         lambda: flow_value(1.0, 0.1, -1.0, 3),
         lambda: flow_value(1.0, np.inf, 1.0, 3),
         lambda: flow_value(1.0, "a", 1.0, 3, stretch=True),
+        lambda: flow_value(1.0, "a", 1.0, 3),
+        lambda: flow_value([1.0, 2.0], [0.1, 0.2, 0.3], 1.0, 3),
         lambda: flow_value(1.0, 0.1, 1.0, 2.5),
+        lambda: flow_endpoint([0.1, [0.1]], [3, 3], 1.0),
         lambda: flow_endpoint([0.1], [3, 3], 1.0),
         lambda: flow_endpoint([0.1, -0.1], [3, 3], 1.0),
         lambda: flow_endpoint([0.1, 0.1], [3, 3], 0.0),
@@ -429,5 +462,5 @@ def test_below_the_rebalancing_condition_z_shrinks_and_keeps_its_sign():
     ],
 )
 def test_what_cannot_be_used_is_refused_in_a_sentence(ask):
-    with pytest.raises(InputError, match="need|assumes"):
+    with pytest.raises(InputError, match=r"need|assumes"):
         ask()

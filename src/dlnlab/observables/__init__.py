@@ -21,7 +21,20 @@ from dlnlab.observables.spectrum import (
 EXAMPLES = (*fit.EXAMPLES, *spectrum.EXAMPLES, *pathways.EXAMPLES, *curvature.EXAMPLES)
 
 __all__ = [
-    "EXAMPLES", "Observable", "alignment_error", "balance_gap", "conserved_z", "gradient_norm",
-    "layer_singular_values", "loss", "mode_values", "observable", "pathway_norms", "shares",
-    "sharpness", "singular_values", "svs_error", "top_eigenvalues",
+    "EXAMPLES",
+    "Observable",
+    "alignment_error",
+    "balance_gap",
+    "conserved_z",
+    "gradient_norm",
+    "layer_singular_values",
+    "loss",
+    "mode_values",
+    "observable",
+    "pathway_norms",
+    "shares",
+    "sharpness",
+    "singular_values",
+    "svs_error",
+    "top_eigenvalues",
 ]

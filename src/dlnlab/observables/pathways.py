@@ -24,7 +24,9 @@ def mode_values(problem: Problem, params: Params) -> Float[Array, "pathway mode"
     return coefficients(problem, params)
 
 
-@observable(dims=("pathway", "mode"), symbol="|σ_{h,i}|/Σ_h|σ_{h,i}|", formula="|u_iᵀΩ_hv_i| / Σ_h|·|")
+@observable(
+    dims=("pathway", "mode"), symbol="|σ_{h,i}|/Σ_h|σ_{h,i}|", formula="|u_iᵀΩ_hv_i| / Σ_h|·|"
+)
 def shares(problem: Problem, params: Params) -> Float[Array, "pathway mode"]:
     """The share of each pathway in each mode, `|u_iᵀΩ_hv_i| / Σ_h |u_iᵀΩ_hv_i|`."""
     values = jnp.abs(coefficients(problem, params))
@@ -39,7 +41,8 @@ def pathway_norms(problem: Problem, params: Params) -> Float[Array, " pathway"]:
 
 
 @observable(
-    dims=("pathway",), symbol="max_l‖B_{h,l}‖_F",
+    dims=("pathway",),
+    symbol="max_l‖B_{h,l}‖_F",
     formula="B_{h,l} = W_{h,l+1}ᵀW_{h,l+1} − W_{h,l}W_{h,l}ᵀ",
 )
 def balance_gap(problem: Problem, params: Params) -> Float[Array, " pathway"]:
@@ -58,7 +61,8 @@ def balance_gap(problem: Problem, params: Params) -> Float[Array, " pathway"]:
 
 
 @observable(
-    dims=("pathway", "mode"), symbol="z_{0h}",
+    dims=("pathway", "mode"),
+    symbol="z_{0h}",
     formula="w_0^{2−L} − w_h^{2−L}, w = |σ|^{1/L}; F_0 − F_h with F = w^{2−L}/(2−L), ln w at L=2, "
     "where depths differ or are below 3",
 )

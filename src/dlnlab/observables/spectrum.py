@@ -1,7 +1,6 @@
 """Singular values of the network and of its layers, and how far their bases are from the target's."""
 
-import functools
-
+import jax
 import jax.numpy as jnp
 
 from dlnlab.networks import pathway_products, product
@@ -17,7 +16,8 @@ def singular_values(problem: Problem, params: Params) -> Float[Array, " mode"]:
 
 
 @observable(
-    dims=("pathway", "layer", "mode"), symbol="σ_i(W_{h,l})",
+    dims=("pathway", "layer", "mode"),
+    symbol="σ_i(W_{h,l})",
     formula="singular values of each layer, descending; NaN where there is no such layer or value",
 )
 def layer_singular_values(problem: Problem, params: Params) -> Float[Array, "pathway layer mode"]:
@@ -53,15 +53,24 @@ def svs_error(problem: Problem, params: Params) -> Scalar:
     stationary set).
     """
     task, network = problem.task, problem.network
-    errors = []
-    for pathway, whole in zip(params, pathway_products(network, params), strict=True):
-        errors.append(_off_diagonal(network.coefficients(whole, task.left, task.right)))
-        partial = pathway[0]
-        for layer in pathway[1:]:
-            gram = network.compose(network.transpose(partial), partial)
-            errors.append(_off_diagonal(network.coefficients(gram, task.right, task.right)))
-            partial = network.compose(layer, partial)
-    return functools.reduce(jnp.maximum, errors)
+    wholes = jnp.stack(pathway_products(network, params))
+    errors = [
+        jax.vmap(lambda w: _off_diagonal(network.coefficients(w, task.left, task.right)))(wholes)
+    ]
+    grams = [g for pathway in params for g in _partial_grams(problem, pathway)]
+    if grams:
+        turned = jax.vmap(lambda g: network.coefficients(g, task.right, task.right))
+        errors.append(jax.vmap(_off_diagonal)(turned(jnp.stack(grams))))
+    return jnp.max(jnp.concatenate(errors))
+
+
+def _partial_grams(problem: Problem, pathway: tuple[Array, ...]) -> list[Array]:
+    """`PᵀP` of the partial products of one pathway, short of the whole."""
+    network, grams, partial = problem.network, [], pathway[0]
+    for layer in pathway[1:]:
+        grams.append(network.compose(network.transpose(partial), partial))
+        partial = network.compose(layer, partial)
+    return grams
 
 
 def _off_diagonal(matrix: Array) -> Scalar:

@@ -87,9 +87,7 @@ def _advance_map(
     return lane, position, position >= moment.until
 
 
-def _map_step(
-    run: Run, statistics: Statistics, lane: Lane, index: Array, horizon: Array
-) -> Lane:
+def _map_step(run: Run, statistics: Statistics, lane: Lane, index: Array, horizon: Array) -> Lane:
     problem, dynamics = run.problem, run.dynamics
     assert isinstance(dynamics, Map)
 
@@ -105,7 +103,9 @@ def _map_step(
     finite = jnp.isfinite(problem.loss(after))
     step = Step(lane.params, after, index, time, rate, horizon - index, pushforward)
     moved = Lane(after, memory, _update(run, statistics, lane, step), time, lane.status)
-    frozen = Lane(lane.params, lane.memory, lane.statistics, lane.time, lane.status + Status.DIVERGED)
+    frozen = Lane(
+        lane.params, lane.memory, lane.statistics, lane.time, lane.status + Status.DIVERGED
+    )
     return _where(finite, moved, frozen)
 
 
@@ -185,15 +185,23 @@ def _flow_attempt(run: Run, statistics: Statistics, lane: Lane) -> Lane:
     assert isinstance(flow, Flow)
     after, error, solver = _flow_step(run, lane.time, memory.time_next, lane.params, memory.solver)
     keep, start, time_next, _, controller, _ = _controller(flow).adapt_step_size(
-        lane.time, memory.time_next, lane.params, after, None, error,
-        _SOLVER.order(_term(run)), memory.controller,
+        lane.time,
+        memory.time_next,
+        lane.params,
+        after,
+        None,
+        error,
+        _SOLVER.order(_term(run)),
+        memory.controller,
     )
     speed = _norm(flow.velocity(run.problem, after))
     top = jnp.maximum(memory.top_speed, speed)
     taken = memory.time_next - lane.time
     kept = Lane(
         params=after,
-        memory=FlowMemory(lane.params, lane.time, time_next, solver, controller, memory.accepted + 1, top),
+        memory=FlowMemory(
+            lane.params, lane.time, time_next, solver, controller, memory.accepted + 1, top
+        ),
         statistics=_update(run, statistics, lane, _flow_statistics_step(run, lane, after, taken)),
         time=memory.time_next,
         status=jnp.where(speed <= flow.arrival * top, Status.ARRIVED, lane.status),
@@ -201,7 +209,10 @@ def _flow_attempt(run: Run, statistics: Statistics, lane: Lane) -> Lane:
     again = memory._replace(time_next=time_next, controller=controller)
     stuck = time_next <= lane.time
     refused = Lane(
-        lane.params, again, lane.statistics, lane.time,
+        lane.params,
+        again,
+        lane.statistics,
+        lane.time,
         jnp.where(stuck, Status.FAILED, lane.status),
     )
     return _where(keep, kept, refused)
@@ -217,7 +228,13 @@ def _flow_statistics_step(run: Run, lane: Lane, after: Params, taken: Scalar) ->
         return jax.jvp(move, (lane.params,), (tangent,))[1]
 
     return Step(
-        lane.params, after, memory.accepted + 1, lane.time + taken, taken, jnp.asarray(0), pushforward
+        lane.params,
+        after,
+        memory.accepted + 1,
+        lane.time + taken,
+        taken,
+        jnp.asarray(0),
+        pushforward,
     )
 
 
@@ -232,5 +249,3 @@ def _where(condition: Array, yes: Any, no: Any) -> Any:
 
 def _norm(tree: Any) -> Scalar:
     return jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(tree)))
-
-

@@ -61,8 +61,13 @@ class Same:
 
 
 def simulate(
-    run: Run, *, steps: int | None = None, time: float | None = None,
-    schedule: Schedule = DEFAULT_SCHEDULE, observe: Observe = (), statistics: Statistics = (),
+    run: Run,
+    *,
+    steps: int | None = None,
+    time: float | None = None,
+    schedule: Schedule = DEFAULT_SCHEDULE,
+    observe: Observe = (),
+    statistics: Statistics = (),
     monitor: Monitor | None = None,
 ) -> xr.Dataset:
     """Carry out one run and label what was recorded.
@@ -88,14 +93,30 @@ def simulate(
     """
     with jax.enable_x64(True):
         columns = jax.tree.map(lambda a: np.asarray(a)[None], as_arrays(run))
-    return _simulate(grid({}, {}), [(Same(), columns, np.zeros(1, np.int64))], steps, time,
-                     schedule, observe, statistics, None, monitor)
+    return _simulate(
+        grid({}, {}),
+        [(Same(), columns, np.zeros(1, np.int64))],
+        steps,
+        time,
+        schedule,
+        observe,
+        statistics,
+        None,
+        monitor,
+    )
 
 
 def simulate_grid(
-    build: Callable[..., Run], points: Grid, *, steps: int | None = None,
-    time: float | None = None, schedule: Schedule = DEFAULT_SCHEDULE, observe: Observe = (),
-    statistics: Statistics = (), threads: int | None = None, monitor: Monitor | None = None,
+    build: Callable[..., Run],
+    points: Grid,
+    *,
+    steps: int | None = None,
+    time: float | None = None,
+    schedule: Schedule = DEFAULT_SCHEDULE,
+    observe: Observe = (),
+    statistics: Statistics = (),
+    threads: int | None = None,
+    monitor: Monitor | None = None,
 ) -> xr.Dataset:
     """Carry out `build` at every point of a grid, in float64, one compilation for each group.
 
@@ -113,8 +134,15 @@ Lanes = tuple[Callable[[Any], Run], PyTree, np.ndarray[Any, Any]]
 
 
 def _simulate(
-    points: Grid, groups: list[Lanes], steps: int | None, time: float | None, schedule: Schedule,
-    observe: Observe, statistics: Statistics, threads: int | None, monitor: Monitor | None,
+    points: Grid,
+    groups: list[Lanes],
+    steps: int | None,
+    time: float | None,
+    schedule: Schedule,
+    observe: Observe,
+    statistics: Statistics,
+    threads: int | None,
+    monitor: Monitor | None,
 ) -> xr.Dataset:
     with jax.enable_x64(True):
         limits.check_names(observe, statistics)
@@ -133,8 +161,13 @@ def _simulate(
 
 
 def _works(
-    points: Grid, groups: list[Lanes], steps: int | None, time: float | None, schedule: Schedule,
-    observe: Observe, statistics: Statistics,
+    points: Grid,
+    groups: list[Lanes],
+    steps: int | None,
+    time: float | None,
+    schedule: Schedule,
+    observe: Observe,
+    statistics: Statistics,
 ) -> list[Work]:
     programs = [Program(source, observe, statistics) for source, _, _ in groups]
     found = [shapes(p, columns) for p, (_, columns, _) in zip(programs, groups, strict=True)]

@@ -60,14 +60,20 @@ def look(
     """
     params = present(run, lane, moment)
     finite = (lane.status != Status.DIVERGED) & jnp.isfinite(run.problem.loss(params))
-    safe = jax.tree.map(lambda leaf: jnp.where(finite, leaf, 0), params)
-    seen: dict[str, Array] = {"status": lane.status.astype(jnp.int8)}
-    for observable in observe:
-        for name, value in fields(observable.name, observable(run.problem, safe)).items():
-            seen[name] = jnp.where(finite, value, jnp.nan)
+
+    def observed(params: PyTree) -> dict[str, Array]:
+        named = [fields(o.name, o(run.problem, params)) for o in observe]
+        return {name: value for part in named for name, value in part.items()}
+
+    def hidden(params: PyTree) -> dict[str, Array]:
+        found = jax.eval_shape(observed, params)
+        return {name: jnp.full(s.shape, jnp.nan, s.dtype) for name, s in found.items()}
+
+    seen = jax.lax.cond(finite, observed, hidden, params)
+    status = jnp.where(finite, lane.status, Status.DIVERGED)
     for statistic, memory in zip(statistics, lane.statistics, strict=True):
-        seen.update(fields(statistic.name, statistic.read(memory, lane.status)))
-    return seen
+        seen.update(fields(statistic.name, statistic.read(memory, status)))
+    return {"status": status.astype(jnp.int8), **seen}
 
 
 def fields(name: str, value: Any) -> dict[str, Array]:

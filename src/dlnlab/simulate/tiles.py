@@ -109,7 +109,9 @@ def compiled(program: Program, chunk: int) -> tuple[Callable[..., Any], Callable
             until = plan.until[index]
             lanes, positions, reached = jax.vmap(
                 lambda c, lane, end: advance(
-                    program.run(c), program.statistics, lane,
+                    program.run(c),
+                    program.statistics,
+                    lane,
                     Moment(until, position, plan.stop, end),
                 )
             )(columns, lanes, horizon)
@@ -138,7 +140,12 @@ class Plan(NamedTuple):
 
 
 def _record_rows(
-    program: Program, columns: PyTree, lanes: Lane, until: Array, index: Array, real: Array,
+    program: Program,
+    columns: PyTree,
+    lanes: Lane,
+    until: Array,
+    index: Array,
+    real: Array,
     buffers: dict[str, Array],
 ) -> dict[str, Array]:
     """Look at the real lanes of a tile one after the other: padding is never looked at, and what
@@ -164,8 +171,13 @@ class Work:
     """
 
     def __init__(
-        self, program: Program, columns: PyTree, moments: np.ndarray[Any, Any],
-        horizon: np.ndarray[Any, Any], rates: np.ndarray[Any, Any], shape: Shapes,
+        self,
+        program: Program,
+        columns: PyTree,
+        moments: np.ndarray[Any, Any],
+        horizon: np.ndarray[Any, Any],
+        rates: np.ndarray[Any, Any],
+        shape: Shapes,
     ) -> None:
         self.program, self.columns, self.moments, self.horizon = program, columns, moments, horizon
         self.rates, self.shape = rates, shape
@@ -189,7 +201,9 @@ class Work:
             first = tile * self.shape.tile
             real = min(self.shape.tile, self.lanes - first)
             take = np.minimum(np.arange(first, first + self.shape.tile), self.lanes - 1)
-            columns, horizon = jax.tree.map(lambda a: jnp.asarray(a[take]), (self.columns, self.horizon))
+            columns, horizon = jax.tree.map(
+                lambda a: jnp.asarray(a[take]), (self.columns, self.horizon)
+            )
             self._warm_up(start, segment, columns, horizon)
             if stopped.is_set():
                 return
@@ -207,12 +221,20 @@ class Work:
         rest = self.moments[index : index + self.shape.chunk]
         until = np.concatenate([rest, np.repeat(rest[-1:], self.shape.chunk - len(rest))])
         return Plan(
-            jnp.asarray(until), jnp.asarray(len(rest)), jnp.asarray(position),
+            jnp.asarray(until),
+            jnp.asarray(len(rest)),
+            jnp.asarray(position),
             jnp.asarray(position + budget),
         )
 
     def _segments(
-        self, segment: Any, tile: int, columns: PyTree, horizon: Array, lanes: Lane, real: int,
+        self,
+        segment: Any,
+        tile: int,
+        columns: PyTree,
+        horizon: Array,
+        lanes: Lane,
+        real: int,
         stopped: threading.Event,
     ) -> None:
         index, position, budget = 0, 0, _FIRST_BUDGET

@@ -6,6 +6,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from threadpoolctl import threadpool_limits
+
 from dlnlab.simulate.tiles import Work
 from dlnlab.typing import Any
 
@@ -55,9 +57,11 @@ def execute(works: list[Work], threads: int | None = None, monitor: Monitor | No
     count = max(1, min(threads or default_threads(), len(jobs)))
     crew = [threading.Thread(target=labour, daemon=True) for _ in range(count)]
     try:
-        for thread in crew:
-            thread.start()
-        _watch(crew, works, monitor)
+        # A second pool of BLAS threads inside each worker only makes factorisations wait for it.
+        with threadpool_limits(1, user_api="blas"):
+            for thread in crew:
+                thread.start()
+            _watch(crew, works, monitor)
     except KeyboardInterrupt:
         stopped.set()
         _join(crew, _GRACE_SECONDS)
@@ -70,7 +74,7 @@ def _watch(crew: list[threading.Thread], works: list[Work], monitor: Monitor | N
     began, tiles = time.perf_counter(), sum(len(work.progress) for work in works)
     for tick in itertools.count():
         # Short waits at first, so that a run of milliseconds is not held up by its watcher.
-        crew[tick % len(crew)].join(min(_POLL_SECONDS, 0.002 * 2**min(tick, 6)))
+        crew[tick % len(crew)].join(min(_POLL_SECONDS, 0.002 * 2 ** min(tick, 6)))
         if not any(thread.is_alive() for thread in crew):
             return
         if monitor is not None:

@@ -9,6 +9,13 @@ from dlnlab.statistics.passage import FirstRise, FirstTime, Maximum
 EXAMPLES = (*passage.EXAMPLES, *orbit.EXAMPLES, *outcome.EXAMPLES)
 
 __all__ = [
-    "EXAMPLES", "OUTCOMES", "FirstRise", "FirstTime", "Lyapunov", "Maximum", "Outcome", "Period",
+    "EXAMPLES",
+    "OUTCOMES",
+    "FirstRise",
+    "FirstTime",
+    "Lyapunov",
+    "Maximum",
+    "Outcome",
+    "Period",
     "Statistic",
 ]

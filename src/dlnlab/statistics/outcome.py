@@ -13,7 +13,13 @@ from dlnlab.statistics.passage import loss_rises
 from dlnlab.typing import Array, Bool, Float, Int, Params, Scalar
 
 OUTCOMES = (
-    "diverged", "collapsed", "oscillating", "never_oscillated", "rebalanced", "stuck", "undecided",
+    "diverged",
+    "collapsed",
+    "oscillating",
+    "never_oscillated",
+    "rebalanced",
+    "stuck",
+    "undecided",
 )
 """The meanings of the codes 0, 1, 2, … of an outcome."""
 

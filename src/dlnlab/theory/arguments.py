@@ -65,6 +65,18 @@ def positive(name: str, given: Any) -> Array:
     return array
 
 
+def together(**arrays: Array) -> tuple[Array, ...]:
+    """Arrays broadcast to one shape; raises InputError where their shapes do not fit."""
+    try:
+        return tuple(np.broadcast_arrays(*arrays.values()))
+    except ValueError:
+        shapes = ", ".join(f"{name} of shape {array.shape}" for name, array in arrays.items())
+        raise InputError(
+            f"{shapes} were given, and shapes that broadcast against each other are needed; "
+            "add an axis of length 1, as in time[:, None]."
+        ) from None
+
+
 def positive_number(name: str, given: Any) -> float:
     """One finite number above zero."""
     array = positive(name, given)

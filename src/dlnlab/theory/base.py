@@ -76,8 +76,12 @@ class Prediction:
 
 
 def prediction(
-    of: Any, *, dims: tuple[str, ...] = (), symbol: str = "",
-    assumes: tuple[Assumption, ...] = (), source: str,
+    of: Any,
+    *,
+    dims: tuple[str, ...] = (),
+    symbol: str = "",
+    assumes: tuple[Assumption, ...] = (),
+    source: str,
 ) -> Callable[[Callable[..., Any]], Prediction]:
     """Make a module-level function a `Prediction` of the observable (or name) `of`."""
 

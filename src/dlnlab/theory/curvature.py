@@ -53,8 +53,14 @@ def minimum_spectrum(values: ArrayLike, depths: Sequence[int]) -> Array:
 
 
 def _misfit(values: ArrayLike, targets: ArrayLike) -> float:
-    total, target = finite("values", values).sum(axis=0), at_least_zero("targets", targets)
-    return float(np.max(np.abs(total - target)) / max(np.max(target), np.finfo(float).tiny))
+    array, target = finite("values", values), at_least_zero("targets", targets)
+    if array.ndim != 2 or array.shape[1:] != target.shape or not array.size:
+        raise InputError(
+            f"values has shape {array.shape} and targets {target.shape}, and [pathway][mode] with "
+            "one target for each mode is needed; pad with zeros."
+        )
+    largest = max(float(target.max()), float(np.finfo(np.float64).tiny))
+    return float(np.abs(array.sum(axis=0) - target).max()) / largest
 
 
 @prediction(
@@ -84,6 +90,7 @@ def sharpness_at_minimum(values: ArrayLike, depths: Sequence[int], targets: Arra
     2.0
     """
     array, levels = _pathway_values(values, depths)
+    _misfit(values, targets)  # refuses shapes that do not fit when stretched, too
     depth = np.array(levels, dtype=np.float64)[:, None]
     return np.asarray((depth * np.abs(array) ** (2 - 2 / depth)).sum(axis=0).max())
 

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from scipy.special import exprel
 
 from dlnlab.errors import InputError
-from dlnlab.theory.arguments import Array, at_least_zero, positive, whole
+from dlnlab.theory.arguments import Array, at_least_zero, finite, positive, together, whole
 from dlnlab.theory.base import Assumption, Prediction, prediction
 
 _EPSILON = float(np.finfo(np.float64).eps)
@@ -21,12 +21,12 @@ _MOST_ITERATIONS = 100
 POSITIVE_STARTS = Assumption(
     "positive_starts",
     "every start lies above zero (zero is a fixed point beyond depth 1)",
-    lambda start: float(np.count_nonzero(~(np.asarray(start, float) > 0))),
+    lambda start: float(np.count_nonzero(finite("start", start) <= 0)),
 )
 POSITIVE_TARGET = Assumption(
     "positive_target",
     "the target is a singular value above zero",
-    lambda target: float(np.count_nonzero(~(np.asarray(target, float) > 0))),
+    lambda target: float(np.count_nonzero(finite("target", target) <= 0)),
 )
 
 
@@ -103,8 +103,10 @@ def flow_time(value: ArrayLike, start: ArrayLike, target: ArrayLike, depth: int)
     1.098612
     """
     depth = whole("depth", depth)
-    value, start, target = np.broadcast_arrays(
-        positive("value", value), positive("start", start), positive("target", target)
+    value, start, target = together(
+        value=positive("value", value),
+        start=positive("start", start),
+        target=positive("target", target),
     )
     rising = (start <= value) & (value < target)
     falling = (start >= value) & (value > target)
@@ -147,8 +149,10 @@ def flow_value(time: ArrayLike, start: ArrayLike, target: ArrayLike, depth: int)
     [0.1, 0.450853, 1.0]
     """
     depth = whole("depth", depth)
-    time, start, target = np.broadcast_arrays(
-        at_least_zero("time", time), positive("start", start), positive("target", target)
+    time, start, target = together(
+        time=at_least_zero("time", time),
+        start=positive("start", start),
+        target=positive("target", target),
     )
     scaled = depth * target ** (2 - 2 / depth) * time
     if depth == 1:

@@ -12,6 +12,7 @@ from dlnlab.theory.base import Assumption, Prediction, prediction
 from dlnlab.theory.modes.flow import POSITIVE_TARGET
 
 _EPSILON = float(np.finfo(np.float64).eps)
+_MOST_ITERATIONS = 50
 
 
 def flow_constant(value: ArrayLike, depth: int) -> Array:
@@ -62,6 +63,30 @@ def _conserved_differences(starts: Array, depths: Array, leader: int) -> Array:
     return np.where(depths == depths[leader], same, constants - constants[leader])
 
 
+def _advance(values: Array, depth: Array, step: float) -> Array:
+    """End-to-end values after F of every pathway has grown by `step`."""
+    safe = np.where(depth <= 2, 3, depth)
+    shrink = (safe - 2) * step * np.abs(values) ** (1 - 2 / safe)
+    deep = values * np.exp(-np.log1p(-np.minimum(shrink, 0.5)) * safe / (safe - 2))
+    two = values * np.exp(np.minimum(2 * step, 1))
+    return np.where(depth == 1, values + step, np.where(depth == 2, two, deep))
+
+
+def _meet(values: Array, depth: Array, target: float) -> Array:
+    """Newton's steps along the flow until the values sum to the target to rounding.
+
+    The largest value fixes the sum only as well as it moves fastest: a deeper pathway, or one of
+    depth 1 below zero, may move thousands of times as fast.
+    """
+    for _ in range(_MOST_ITERATIONS):
+        misfit = target - float(values.sum())
+        if abs(misfit) <= 2 * _EPSILON * float(np.abs(values).sum()):
+            break
+        speed = depth * np.abs(values) ** (2 - 2 / depth)
+        values = _advance(values, depth, misfit / float(speed.sum()))
+    return values
+
+
 @prediction(
     "mode_values",
     dims=("pathway",),
@@ -70,7 +95,7 @@ def _conserved_differences(starts: Array, depths: Array, leader: int) -> Array:
         Assumption(
             "positive_starts",
             "every pathway starts above zero",
-            lambda starts: float(np.count_nonzero(~(np.asarray(starts, float) > 0))),
+            lambda starts: float(np.count_nonzero(finite("starts", starts) <= 0)),
         ),
         POSITIVE_TARGET,
     ),
@@ -117,7 +142,7 @@ def flow_endpoint(starts: Sequence[float], depths: Sequence[int], target: float)
         xtol=_EPSILON * goal / len(levels),
         rtol=4 * _EPSILON,
     )
-    return values(found)
+    return _meet(values(found), depth, goal)
 
 
 def _next_relative_term(

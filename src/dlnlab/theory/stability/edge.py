@@ -83,11 +83,13 @@ def _past_flattest(learning_rate: float, depth: int, target: float, pathways: in
     dims=("pathway",),
     symbol="σ_h",
     assumes=(
-        Assumption("deep", "the depth is beyond 2", lambda depth: float(max(0, 3 - depth))),
+        Assumption(
+            "deep", "the depth is beyond 2", lambda depth: max(0.0, 3.0 - whole("depth", depth))
+        ),
         Assumption(
             "two_pathways",
             "there are two pathways (more may share what the top leaves in many ways)",
-            lambda pathways: float(abs(pathways - 2)),
+            lambda pathways: abs(whole("pathways", pathways) - 2.0),
         ),
         Assumption("edge_passed", "ηS/2 ≥ 1: the single path is unstable", _short_of_edge),
         Assumption("minimum_stable", "ηλ_min/2 ≤ 1: equal shares are stable", _past_flattest),
