@@ -21,20 +21,29 @@ from dlnlab.typing import Any
 
 @dataclass(frozen=True)
 class Bound:
-    """A prediction with its arguments bound: `bind(coords, measured)` names them for one lane.
+    """A prediction with its arguments bound to an experiment's coordinates.
 
-    `coords` are the lane's coordinates by name; `measured` is its part of the results, for
-    predictions that start from a measured number.
+    **Arguments:** `bind(coords, measured)` names the arguments for one lane: `coords` are its
+    coordinates by name, `measured` its part of the results, for predictions that start from a
+    measured number. Left out, each argument is the coordinate of its own name. `name` is the
+    variable's name in the predicted Dataset, by default the prediction's.
     """
 
     prediction: Prediction
-    bind: Callable[[dict[str, Any], xr.Dataset], dict[str, Any]]
+    bind: Callable[[dict[str, Any], xr.Dataset], dict[str, Any]] | None = None
     name: str = ""
 
     @property
     def variable(self) -> str:
         """The name in the predicted Dataset."""
         return self.name or self.prediction.name
+
+    def arguments(self, coords: dict[str, Any], measured: xr.Dataset) -> dict[str, Any]:
+        """The prediction's arguments for one lane."""
+        if self.bind is not None:
+            return self.bind(coords, measured)
+        wanted = inspect.signature(self.prediction.function).parameters
+        return {name: value for name, value in coords.items() if name in wanted}
 
 
 @dataclass(frozen=True)
@@ -128,7 +137,7 @@ def _predict(bound: Bound, points: Grid, measured: xr.Dataset, stretch: bool) ->
     lanes = measured.stack(lane=tuple(points.axes)) if points.axes else measured.expand_dims("lane")
     values, broken = [], {}
     for index in range(points.size):
-        arguments = bound.bind(points.point(index), lanes.isel(lane=index))
+        arguments = bound.arguments(points.point(index), lanes.isel(lane=index))
         found = bound.prediction.broken(**arguments)
         departures = bound.prediction.departures(**arguments)
         for assumption in found:

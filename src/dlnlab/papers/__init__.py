@@ -1,7 +1,8 @@
 """The papers that the laboratory covers: one package each, one file for each figure or study.
 
-A figure's file holds `EXPERIMENT`, and if wished `CLAIMS` and `plot(measured, predicted)`; a
-paper's `__init__` holds `PAPER`. Nothing else knows which papers there are.
+A figure's file holds `EXPERIMENT`, and if wished `CLAIMS`, `plot(measured, predicted)`, `FULL` (the
+coordinates, steps or time of its long form) and `INTERACTIVE` (names of the variables worth an
+interactive plot); a paper's `__init__` holds `PAPER`. Nothing else knows which papers there are.
 """
 
 import importlib
@@ -10,8 +11,8 @@ import pkgutil
 import re
 import sys
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
@@ -33,6 +34,8 @@ class Entry:
     claims: tuple[Claim, ...] = ()
     plot: Callable[[xr.Dataset, xr.Dataset], Any] | None = None
     caption: str = ""
+    full: Mapping[str, Any] = field(default_factory=dict)
+    interactive: tuple[str, ...] = ()
 
 
 def papers() -> dict[str, Paper]:
@@ -85,7 +88,9 @@ def _entry(name: str, module: ModuleType) -> Entry:
         )
     doc = (module.__doc__ or "").strip()
     plot = getattr(module, "plot", None)
-    return Entry(name, experiment, tuple(getattr(module, "CLAIMS", ())), plot, doc)
+    claims, full = tuple(getattr(module, "CLAIMS", ())), dict(getattr(module, "FULL", {}))
+    shown = tuple(getattr(module, "INTERACTIVE", ()))
+    return Entry(name, experiment, claims, plot, doc, full, shown)
 
 
 def _load_file(path: Path) -> ModuleType:

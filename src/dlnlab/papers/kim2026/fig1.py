@@ -35,8 +35,11 @@ from dlnlab.problem import Problem
 from dlnlab.run import Run
 from dlnlab.schedule import linear, logarithmic
 from dlnlab.schema import Coordinate
-from dlnlab.statistics import FirstRise, Maximum, Outcome, Period
+from dlnlab.statistics import OUTCOMES, FirstRise, Maximum, Outcome, Period
 from dlnlab.tasks import Whitened
+from dlnlab.theory.curvature import sharpness_at_minimum
+from dlnlab.theory.modes import flow_endpoint
+from dlnlab.theory.stability import edge_sharpness, edge_split, flattest_edge, stability_edge
 from dlnlab.typing import Any, Array
 
 
@@ -81,6 +84,25 @@ def _bases(dimension: int, rotated: bool, seed: int) -> tuple[Array, Array]:
     return jnp.linalg.qr(left)[0], jnp.linalg.qr(right)[0]
 
 
+def _flow_arguments(coords: dict[str, Any], measured: xr.Dataset) -> dict[str, Any]:
+    depths = (coords["depth"],) * coords["pathways"]
+    return {"starts": coords["alphas"], "depths": depths, "target": coords["target"]}
+
+
+def _pathway_arguments(coords: dict[str, Any], measured: xr.Dataset) -> dict[str, Any]:
+    return {"depths": (coords["depth"],) * coords["pathways"], "target": coords["target"]}
+
+
+def _minimum_arguments(coords: dict[str, Any], measured: xr.Dataset) -> dict[str, Any]:
+    """The learned mode as the run left it: what its sharpness ought to be if that is a minimum."""
+    values = np.nan_to_num(measured.mode_values.isel(step=-1, mode=slice(0, 1)).values)
+    depths = (coords["depth"],) * coords["pathways"]
+    return {"values": np.abs(values), "depths": depths, "targets": np.array([coords["target"]])}
+
+
+FLATTEST_EDGE = 2 / (20 * 2 ** (2 / 20 - 1))
+"""2/λ^min at the defaults: λ^min = H^{2/L−1} S, S = L s^{2−2/L}."""
+
 EXPERIMENT = Experiment(
     build,
     title="Two pathways under growing step size",
@@ -94,10 +116,135 @@ EXPERIMENT = Experiment(
         pathway_norms,
         conserved_z,
         balance_gap,
+        alignment_error,
         svs_error,
         sharpness,
     ),
     statistics=(FirstRise(), Period(), Outcome(), Maximum(alignment_error)),
-    coords={"learning_rate": (0.05, 0.105, 0.12, 0.15, 0.18660659830736148)},
+    predictions=(
+        Bound(stability_edge),
+        Bound(edge_sharpness),
+        Bound(edge_split),
+        Bound(flattest_edge, _pathway_arguments),
+        Bound(flow_endpoint, _flow_arguments),
+        Bound(sharpness_at_minimum, _minimum_arguments),
+    ),
+    coords={"learning_rate": (0.05, 0.105, 0.12, 0.15, FLATTEST_EDGE)},
     cites=("kim2026",),
+)
+
+CONVERGED = tuple(OUTCOMES.index(name) for name in ("never_oscillated", "rebalanced", "stuck"))
+
+
+def _learned(measured: xr.Dataset, name: str) -> xr.DataArray:
+    """A variable of the learned mode at the end of the run."""
+    return measured[name].isel(step=-1, mode=0)
+
+
+def _lanes(condition: xr.DataArray, values: xr.DataArray) -> np.ndarray[Any, Any]:
+    return values.values[condition.values]
+
+
+def check_sharpness(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
+    """The Hessian's own largest eigenvalue against the formula, on the runs that converged."""
+    found, formula = measured.sharpness.isel(step=-1), predicted.sharpness_at_minimum
+    sample = measured.outcome.isel(step=-1).isin(CONVERGED) & formula.notnull()
+    error = _lanes(sample, abs(formula / found - 1))
+    bound = _lanes(sample, measured.sharpness_residual.isel(step=-1) / found)
+    # The formula was asked at a misfit of 10⁻⁸ at most, which moves λ by (L−1)·10⁻⁸ of itself.
+    return Verdict.at_most(_worst(error), 1e-6, uncertainty=_worst(bound), sample_size=error.size)
+
+
+def check_flow_regime(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
+    """Below the edge the end is the flow's own: the pathway ahead takes what the flow gives it."""
+    below = measured.learning_rate < predicted.stability_edge
+    gap = abs(_learned(measured, "mode_values") - predicted.flow_endpoint).max("pathway")
+    error = _lanes(below, gap / measured.mode_values.isel(step=-1, mode=0).sum("pathway"))
+    return Verdict.at_most(_worst(error), 0.01, sample_size=error.size)
+
+
+def check_charge(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
+    """|z| never grows and z keeps its sign, at every recorded step; how much it shrinks at least."""
+    z = measured.conserved_z.isel(mode=0, pathway=slice(1, None))
+    first = abs(z.isel(step=0))
+    grows = (abs(z).diff("step") > 1e-12 * first).any() | (z * z.isel(step=0) < 0).any()
+    shrunk = float((1 - abs(z.isel(step=-1)) / first).min()) if z.size and not grows else np.nan
+    return Verdict.at_least(shrunk, 1e-3, sample_size=z.isel(step=-1).size)
+
+
+def check_stops_at_edge(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
+    """Where descent oscillated and settled, ηλ/2 is just below 1."""
+    edge = measured.sharpness.isel(step=-1) / predicted.edge_sharpness
+    settled = measured.outcome.isel(step=-1).isin(CONVERGED)
+    found = _lanes(settled & (measured.first_rise_step.isel(step=-1) >= 0), edge)
+    lowest = found.min() if found.size and found.max() <= 1 else np.nan
+    return Verdict.at_least(lowest, 0.95, sample_size=found.size)
+
+
+def check_split(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
+    """The division that is left is the one at the edge, approached from its stable side."""
+    top = _learned(measured, "mode_values").max("pathway")
+    limit = predicted.edge_split.max("pathway")
+    settled = measured.outcome.isel(step=-1).isin(CONVERGED) & limit.notnull()
+    error = _lanes(settled, (limit - top) / predicted.edge_split.sum("pathway"))
+    farthest = error.max() if error.size and error.min() >= 0 else np.nan
+    return Verdict.at_most(farthest, 0.02, sample_size=error.size)
+
+
+def check_equal_at_flattest(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
+    """Equal shares at η = 2/λ^min, and at no smaller step."""
+    excess = _learned(measured, "shares").max("pathway") * measured.sizes["pathway"] - 1
+    reached = measured.learning_rate >= predicted.flattest_edge * (1 - 1e-9)
+    at, before = _lanes(reached, excess), _lanes(~reached, excess)
+    unequal_before = before.size > 0 and before.min() > 0.05
+    return Verdict.at_most(
+        _worst(at) if unequal_before else np.nan, 0.02, sample_size=at.size + before.size
+    )
+
+
+def _worst(values: np.ndarray[Any, Any]) -> float:
+    return float(values.max()) if values.size else float("nan")
+
+
+ALIGNED = "aligned, depth-balanced pathways of equal depth beyond 2"
+CLAIMS = (
+    Claim(
+        "kim2026.1",
+        "Where a run converges, the sharpness is Σ_h L σ_h^{2−2/L}.",
+        check_sharpness,
+        (ALIGNED, "zero loss"),
+    ),
+    Claim(
+        "kim2026.3",
+        "Below the edge 2/S descent ends where gradient flow ends: the pathway that starts ahead "
+        "takes nearly everything.",
+        check_flow_regime,
+        (ALIGNED,),
+    ),
+    Claim(
+        "kim2026.4",
+        "Gradient descent re-balances: |z| = |w_1^{2−L} − w_h^{2−L}| never grows, keeps its sign, "
+        "and shrinks at every step size.",
+        check_charge,
+        (ALIGNED, "ηr(L−1)max(w)^{L−2} < 1 at every step"),
+    ),
+    Claim(
+        "kim2026.5",
+        "Re-balancing stops when the minimum has become stable: ηλ/2 ends between 0.95 and 1.",
+        check_stops_at_edge,
+        (ALIGNED, "2/S < η < 2/λ^min"),
+    ),
+    Claim(
+        "kim2026.5a",
+        "The shares then are those of the edge λ = 2/η, reached from the stable side within 2 % of "
+        "the target.",
+        check_split,
+        (ALIGNED, "two pathways"),
+    ),
+    Claim(
+        "kim2026.5b",
+        "Equal shares are reached at η = 2/λ^min (within 2 %), and at no smaller step.",
+        check_equal_at_flattest,
+        (ALIGNED,),
+    ),
 )

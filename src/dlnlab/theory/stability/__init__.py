@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 from dlnlab.theory.arguments import positive_number, whole_numbers
+from dlnlab.theory.stability import edge, flattest, return_map
 from dlnlab.theory.stability.edge import (
-    PREDICTIONS,
     Window,
     edge_sharpness,
     edge_split,
@@ -12,7 +12,7 @@ from dlnlab.theory.stability.edge import (
     stability_edge,
     windows,
 )
-from dlnlab.theory.stability.flattest import FlattestSplit, flattest_split
+from dlnlab.theory.stability.flattest import FlattestSplit, flattest_edge, flattest_split
 from dlnlab.theory.stability.return_map import (
     ReturnPath,
     map_argmax,
@@ -22,6 +22,8 @@ from dlnlab.theory.stability.return_map import (
     worst_case_return_constant,
 )
 
+PREDICTIONS = (*edge.PREDICTIONS, *flattest.PREDICTIONS, *return_map.PREDICTIONS)
+
 __all__ = [
     "PREDICTIONS",
     "FlattestSplit",
@@ -30,6 +32,7 @@ __all__ = [
     "Window",
     "edge_sharpness",
     "edge_split",
+    "flattest_edge",
     "flattest_split",
     "map_argmax",
     "map_value",

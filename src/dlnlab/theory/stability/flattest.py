@@ -8,6 +8,7 @@ from scipy.optimize import brentq
 from scipy.special import logsumexp
 
 from dlnlab.theory.arguments import Array, positive_number, whole_numbers
+from dlnlab.theory.base import Prediction, prediction
 
 _EPSILON = float(np.finfo(np.float64).eps)
 
@@ -67,3 +68,19 @@ def flattest_split(depths: Sequence[int], target: float) -> FlattestSplit:
     sharpness = float((depth * shares ** (2 - 2 / depth)).sum())
     divided_at_will = remainder > 0 and double.sum() > 1
     return FlattestSplit(None if divided_at_will else tuple(shares.tolist()), sharpness)
+
+
+@prediction("learning_rate_edge", symbol="2/λ^min", source="kim2026.5")
+def flattest_edge(depths: Sequence[int], target: float) -> Array:
+    """The largest step size at which any division of the target is stable: `2/λ^min`.
+
+    `depths` L_h [pathway] at least 1, `target` s > 0. Assumes aligned, depth-balanced pathways at
+    zero loss. Raises InputError for arguments out of range. Source: kim2026.5.
+
+    >>> round(float(flattest_edge((3, 5), 1.0)), 6)
+    0.77304
+    """
+    return np.asarray(2 / flattest_split(depths, target).sharpness)
+
+
+PREDICTIONS: tuple[Prediction, ...] = (flattest_edge,)

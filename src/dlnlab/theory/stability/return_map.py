@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 
 from dlnlab.theory.arguments import Array, finite, positive_number, whole
+from dlnlab.theory.base import Prediction, prediction
 
 _EPSILON = float(np.finfo(np.float64).eps)
 
@@ -83,6 +84,7 @@ def worst_case_return(target: float, depth: int) -> float | None:
     return float(worst_case_return_constant(deep) / (deep * goal ** (2 - 2 / deep)))
 
 
+@prediction("layer_value", symbol="f_η(w)", source="kim2026.7")
 def map_value(value: ArrayLike, learning_rate: float, target: float, depth: int) -> Array:
     """One step of gradient descent on the layer value of a balanced chain.
 
@@ -149,3 +151,6 @@ def return_path(learning_rate: float, target: float, depth: int) -> ReturnPath:
         fall = kappa / depth * np.exp(highest * (1 - 2 / depth)) * np.expm1(highest)
     argmax = scale * math.exp(_log_product(d, depth) / depth)
     return ReturnPath(argmax, top, float(top * (1 - fall)))
+
+
+PREDICTIONS: tuple[Prediction, ...] = (map_value,)
