@@ -1,0 +1,133 @@
+"""A laboratory for the training dynamics of deep linear networks.
+
+The names below are what most programs need; everything else stands in the submodules. A name is
+looked up when it is first used, so that `import dlnlab` alone wakes neither JAX nor a device.
+"""
+
+import importlib
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dlnlab.claims import Claim, Verdict
+    from dlnlab.dynamics import Dynamics, Flow, GradientDescent, GradientFlow, Map, Optax
+    from dlnlab.errors import InputError
+    from dlnlab.experiment import Bound, Experiment
+    from dlnlab.initialization import balanced, gaussian, scaled_identity
+    from dlnlab.networks import Modes, Network, Pathways, chain, square
+    from dlnlab.observables import Observable, observable
+    from dlnlab.problem import Problem
+    from dlnlab.reduction import reduce
+    from dlnlab.run import Run
+    from dlnlab.schedule import Schedule, last, linear, logarithmic
+    from dlnlab.schema import Coordinate
+    from dlnlab.state import Status, Step
+    from dlnlab.statistics import Statistic
+    from dlnlab.tasks import Whitened
+    from dlnlab.theory.base import Assumption, BrokenAssumption, Prediction, prediction
+
+_HOMES = MappingProxyType(
+    {
+        "dlnlab.claims": ("Claim", "Verdict"),
+        "dlnlab.dynamics": (
+            "Dynamics",
+            "Flow",
+            "GradientDescent",
+            "GradientFlow",
+            "Map",
+            "Optax",
+        ),
+        "dlnlab.errors": ("InputError",),
+        "dlnlab.experiment": ("Bound", "Experiment"),
+        "dlnlab.initialization": ("balanced", "gaussian", "scaled_identity"),
+        "dlnlab.networks": ("Modes", "Network", "Pathways", "chain", "square"),
+        "dlnlab.observables": ("Observable", "observable"),
+        "dlnlab.problem": ("Problem",),
+        "dlnlab.reduction": ("reduce",),
+        "dlnlab.run": ("Run",),
+        "dlnlab.schedule": ("Schedule", "last", "linear", "logarithmic"),
+        "dlnlab.schema": ("Coordinate",),
+        "dlnlab.state": ("Status", "Step"),
+        "dlnlab.statistics": ("Statistic",),
+        "dlnlab.tasks": ("Whitened",),
+        "dlnlab.theory.base": ("Assumption", "BrokenAssumption", "Prediction", "prediction"),
+    }
+)
+
+# `simulate` is not among them: the package of that name would hide the function as soon as
+# anything imports it. It is `dlnlab.simulate.simulate`.
+__all__ = [
+    "Assumption",
+    "Bound",
+    "BrokenAssumption",
+    "Claim",
+    "Coordinate",
+    "Dynamics",
+    "Experiment",
+    "Flow",
+    "GradientDescent",
+    "GradientFlow",
+    "InputError",
+    "Map",
+    "Modes",
+    "Network",
+    "Observable",
+    "Optax",
+    "Pathways",
+    "Prediction",
+    "Problem",
+    "Run",
+    "Schedule",
+    "Statistic",
+    "Status",
+    "Step",
+    "Verdict",
+    "Whitened",
+    "balanced",
+    "chain",
+    "gaussian",
+    "last",
+    "linear",
+    "logarithmic",
+    "observable",
+    "prediction",
+    "reduce",
+    "scaled_identity",
+    "square",
+]
+
+_OWNERS = {name: home for home, names in _HOMES.items() for name in names}
+
+_SUBMODULES = frozenset(
+    {
+        "claims",
+        "dynamics",
+        "experiment",
+        "initialization",
+        "linalg",
+        "networks",
+        "observables",
+        "papers",
+        "reduction",
+        "results",
+        "schedule",
+        "simulate",
+        "statistics",
+        "tasks",
+        "theory",
+    }
+)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return importlib.import_module("importlib.metadata").version("dlnlab")
+    if name in _OWNERS:
+        return getattr(importlib.import_module(_OWNERS[name]), name)
+    if name in _SUBMODULES:
+        return importlib.import_module(f"dlnlab.{name}")
+    raise AttributeError(f"module 'dlnlab' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_SUBMODULES})

@@ -162,6 +162,18 @@ def check_writable(path: Path, force: bool) -> None:
             f"an output is a file ending in .nc or a directory ending in .zarr, and {path} was "
             "given; change its ending."
         )
+    try:
+        _check_place(path, force)
+        probe = path.with_name(f".{path.name}.probe")
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be written ({error.strerror}); choose another place."
+        ) from None
+
+
+def _check_place(path: Path, force: bool) -> None:
     if path.exists() and not force:
         raise InputError(
             f"{path} exists already; choose another name, or add --force to replace it."
@@ -170,17 +182,10 @@ def check_writable(path: Path, force: bool) -> None:
         raise InputError(f"{path} is a directory and a file is to be written; choose another name.")
     if path.suffix == ".zarr" and path.is_file():
         raise InputError(f"{path} is a file and a directory is to be written; choose another name.")
-    parent = path.parent
-    if not parent.is_dir():
-        raise InputError(f"the directory {parent} of the output does not exist; make it first.")
-    probe = parent / f".{path.name}.probe"
-    try:
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
+    if not path.parent.is_dir():
         raise InputError(
-            f"{path} cannot be written ({error.strerror}); choose another directory."
-        ) from None
+            f"the directory {path.parent} of the output does not exist; make it first."
+        )
 
 
 def write(measured: xr.Dataset, path: Path) -> None:
@@ -188,12 +193,16 @@ def write(measured: xr.Dataset, path: Path) -> None:
     import shutil
 
     draft = path.with_name(f".{path.name}.part")
-    if path.suffix == ".nc":
-        measured.to_netcdf(draft, engine="h5netcdf")
-        draft.replace(path)
-        return
-    shutil.rmtree(draft, ignore_errors=True)
-    measured.to_zarr(draft, mode="w", consolidated=False)
-    if path.exists():
-        shutil.rmtree(path)
-    draft.rename(path)
+    try:
+        if path.suffix == ".nc":
+            measured.to_netcdf(draft, engine="h5netcdf")
+            draft.replace(path)
+            return
+        shutil.rmtree(draft, ignore_errors=True)
+        measured.to_zarr(draft, mode="w", consolidated=False)
+        if path.exists():
+            shutil.rmtree(path)
+        draft.rename(path)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.unlink(missing_ok=True)

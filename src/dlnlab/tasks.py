@@ -49,7 +49,7 @@ class Whitened(eqx.Module):
                 left, _, right = xp.linalg.svd(self.target, full_matrices=False)
                 basis = (left, right.T)
             self.left, self.right = basis
-            self.strengths = xp.einsum("oi,od,di->i", self.left, self.target, self.right)
+            self.strengths = xp.sum(self.left * (self.target @ self.right), axis=0)
         else:
             raise InputError(
                 f"a target has one axis (modes) or two (outputs, inputs), and the shape "

@@ -5,6 +5,7 @@ coordinates, steps or time of its long form) and `INTERACTIVE` (names of the var
 interactive plot); a paper's `__init__` holds `PAPER`. Nothing else knows which papers there are.
 """
 
+import difflib
 import importlib
 import importlib.util
 import pkgutil
@@ -71,12 +72,17 @@ def load(reference: str) -> Entry:
     if reference.endswith(".py"):
         return _entry(Path(reference).stem, _load_file(Path(reference)))
     if reference not in all_ids():
-        raise InputError(
-            f"there is no experiment {reference}; {nearest(reference, all_ids())}"
-            if "/" in reference
-            else f"there is no experiment {reference}; name one of `dln list`, or a file.py."
-        )
+        raise InputError(f"there is no experiment {reference}; {_nearest_id(reference)}")
     return _entry(reference, importlib.import_module(f"{__name__}.{reference.replace('/', '.')}"))
+
+
+def _nearest_id(reference: str) -> str:
+    """The ids nearest to what was given; a figure may lack its paper."""
+    ids = all_ids()
+    alike = [figure for figure in ids if figure.rpartition("/")[2] == reference]
+    if alike:
+        return f"did you mean {' or '.join(alike)}?"
+    return nearest(reference, ids) if "/" in reference else "name one of `dln list`, or a file.py."
 
 
 def _entry(name: str, module: ModuleType) -> Entry:
@@ -94,25 +100,33 @@ def _entry(name: str, module: ModuleType) -> Entry:
 
 
 def _load_file(path: Path) -> ModuleType:
-    if not path.is_file():
-        raise InputError(
-            f"there is no file {path}; check the path, or make one with `dln new {path}`."
-        )
+    if not _is_file(path):
+        near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.py")])
+        mend = f"did you mean {' or '.join(near)}?" if near else f"`dln new {path}` makes one."
+        raise InputError(f"there is no file {path}; {mend}")
     name = f"dlnlab_experiment_{re.sub(r'[^0-9A-Za-z]', '_', str(path.resolve()))}"
     spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
     except InputError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script may end by itself
         raise InputError(f"{path} cannot be run: {_told(error, path)}; mend that line.") from error
     return module
 
 
-def _told(error: Exception, path: Path) -> str:
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long
+        return False
+
+
+def _told(error: BaseException, path: Path) -> str:
     """An error of a user's file in a few words, with the line of the file that it came from."""
     if isinstance(error, SyntaxError):
         line = error.lineno

@@ -67,9 +67,12 @@ def present(run: Run, lane: Lane, moment: Array) -> Params:
     if isinstance(run.dynamics, Map):
         return lane.params
     memory: FlowMemory = lane.memory
+    moment = moment.astype(lane.time.dtype)
     inside = (memory.time_before < moment) & (moment < lane.time)
     end = jnp.where(inside, moment, lane.time)
-    between = _flow_step(run, memory.time_before, end, memory.before, memory.solver)[0]
+    # The solver's own state belongs to the step's end, so this one begins afresh.
+    fresh = _SOLVER.init(_term(run), memory.time_before, end, memory.before, None)
+    between = _flow_step(run, memory.time_before, end, memory.before, fresh)[0]
     return _where(inside, between, lane.params)
 
 
@@ -165,7 +168,7 @@ def _flow_step(
 def _advance_flow(
     run: Run, statistics: Statistics, lane: Lane, moment: Moment
 ) -> tuple[Lane, Array, Array]:
-    until = jnp.minimum(moment.until, moment.horizon)
+    until = jnp.minimum(moment.until, moment.horizon).astype(lane.time.dtype)
 
     def going(carry: tuple[Lane, Array]) -> Array:
         lane, position = carry

@@ -25,6 +25,10 @@ from dlnlab.typing import Any, PyTree
 DEFAULT_SCHEDULE = Schedule(linear=201)
 
 
+_LANE = " lane"
+"""A column that every lane has, so that there is one to map over where nothing is traced."""
+
+
 @dataclass(frozen=True)
 class Source:
     """A lane's run from its traced values: `build` with the group's static parameters filled in."""
@@ -35,6 +39,7 @@ class Source:
 
     def __call__(self, columns: dict[str, Any]) -> Run:
         arguments = {**dict(self.static), **columns}
+        del arguments[_LANE]
         for name, shape in self.tuples:
             arguments[name] = _as_tuple(columns[name], shape)
         return self.build(**arguments)
@@ -50,6 +55,10 @@ def _source(build: Callable[..., Run], parameters: dict[str, Parameter], group: 
     traced = {name for name, parameter in parameters.items() if parameter.traced}
     static = tuple((n, v) for n, v in group.static.items() if n not in traced)
     return Source(build, static, tuple((n, v) for n, v in group.static.items() if n in traced))
+
+
+def _columns(points: Grid, group: Group) -> dict[str, Any]:
+    return {**points.columns(group), _LANE: group.indices}
 
 
 @dataclass(frozen=True)
@@ -124,7 +133,7 @@ def simulate_grid(
     number of tiles computed at a time, by default one for each processor.
     """
     groups = [
-        (_source(build, points.parameters, group), points.columns(group), group.indices)
+        (_source(build, points.parameters, group), _columns(points, group), group.indices)
         for group in points.groups()
     ]
     return _simulate(points, groups, steps, time, schedule, observe, statistics, threads, monitor)

@@ -76,14 +76,14 @@ def check_own_edge(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
     error = abs(found / expected - 1).values[settled.values]
     sides = np.sign(predicted.flow_end_sharpness - predicted.edge_sharpness).values[settled.values]
     both = {-1.0, 1.0} <= set(sides.tolist())
-    return Verdict.at_most(error.max() if both else np.nan, 0.015, sample_size=error.size)
+    return Verdict.at_most(error.max() if both else np.nan, 0.02, sample_size=error.size)
 
 
 CLAIMS = (
     Claim(
         "kim2026.6",
         "A trajectory re-balances from η = 2/λ at its own flow end point on (not from 2/S): its "
-        "end has the sharpness min(λ, 2/η), within 1.5 %.",
+        "end has the sharpness min(λ, 2/η), within 2 %.",
         check_own_edge,
         ("aligned, depth-balanced pathways", "η below 2/λ^min"),
     ),

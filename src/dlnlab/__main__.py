@@ -1,0 +1,50 @@
+"""The `dln` command: what must be settled before JAX is imported, and how the process ends."""
+
+import os
+import sys
+import threading
+import traceback
+from typing import NoReturn
+
+BROKEN_PIPE = 141
+INTERRUPTED = 130
+
+
+def main() -> NoReturn:
+    """Carry out the command line; exit with 0, 2 (bad input), 130 (Ctrl-C) or 1 (our fault)."""
+    try:
+        status = _carry_out(sys.argv[1:])
+    except KeyboardInterrupt:
+        status = INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; nothing is to be flushed to them at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = BROKEN_PIPE
+    except Exception:
+        traceback.print_exc()
+        status = 1
+    _leave(status)
+
+
+def _carry_out(argv: list[str]) -> int:
+    from dlnlab.cli import environment
+
+    environment.prepare(os.environ)
+    environment.speak_utf8()
+    from dlnlab.cli.app import execute
+
+    status = execute(argv)
+    sys.stdout.flush()
+    return status
+
+
+def _leave(status: int) -> NoReturn:
+    """Exit at once if threads are left that may be deep in a compilation."""
+    if threading.active_count() > 1:
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

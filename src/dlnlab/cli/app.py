@@ -1,0 +1,78 @@
+"""The command `dln` as a whole: its commands, and what becomes of what goes wrong in them."""
+
+import importlib.metadata
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError, Group
+
+from dlnlab.cli import catalogue, cite, claims, doctor, new, predict, reproduce, run
+from dlnlab.cli.console import console, tell, write
+from dlnlab.cli.mistakes import sentence
+from dlnlab.errors import InputError
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+
+def execute(argv: Sequence[str]) -> int:
+    """Carry out one command line and return the exit status.
+
+    Bad input becomes one sentence on stderr and 2, an interrupt 130; whatever else is raised is a
+    fault of ours and passes through.
+    """
+    try:
+        return _dispatch(list(argv))
+    except CycloptsError as error:
+        tell(sentence(error))
+    except InputError as error:
+        tell(str(error))
+    except KeyboardInterrupt:
+        tell("interrupted.")
+        return INTERRUPTED
+    return BAD_INPUT
+
+
+def _dispatch(argv: list[str]) -> int:
+    app, tokens = _app(argv)
+    target = console()
+    with target.capture() as captured:
+        status = app(
+            tokens,
+            console=target,
+            print_error=False,
+            exit_on_error=False,
+            result_action="return_value",
+        )
+    write(captured.get())
+    return int(status or 0)
+
+
+def _app(argv: list[str]) -> tuple[App, list[str]]:
+    """The application with the flags that this command line's experiment or topic brings along."""
+    app = App(
+        name="dln",
+        help="A laboratory for the training dynamics of deep linear networks.",
+        help_epilogue="`dln run ID --help` lists the coordinates of an experiment.",
+        help_format="plaintext",
+        version=f"dlnlab {importlib.metadata.version('dlnlab')}",
+        suppress_keyboard_interrupt=False,
+        group_arguments=Group("Arguments", sort_key=0),
+        group_parameters=Group("Options", sort_key=2),
+    )
+    tokens = argv[1:]
+    run_command, predict_command = run.run, predict.predict
+    match argv[:1]:
+        case ["run"]:
+            run_command, tokens = run.command(tokens)
+        case ["predict"]:
+            predict_command, tokens = predict.command(tokens)
+    app.command(catalogue.list_experiments, name="list")
+    app.command(catalogue.show_experiment, name="show")
+    app.command(run_command, name="run")
+    app.command(predict_command, name="predict")
+    app.command(reproduce.reproduce, name="reproduce")
+    app.command(claims.claims, name="claims")
+    app.command(new.new, name="new")
+    app.command(doctor.doctor, name="doctor")
+    app.command(cite.cite, name="cite")
+    return app, [*argv[:1], *tokens]

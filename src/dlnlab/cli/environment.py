@@ -1,0 +1,52 @@
+"""What the process settles before it imports JAX: the compilation cache, the encoding of output."""
+
+import importlib.util
+import io
+import os
+import sys
+import warnings
+from collections.abc import Mapping, MutableMapping
+from pathlib import Path
+
+CACHE_BYTES = 2**30
+_OFF = ("off", "no", "false", "0")
+
+
+def prepare(environ: MutableMapping[str, str]) -> None:
+    """Set JAX's flags, where they are not set yet: quiet logs, and a persistent cache of compiled
+    programs of at most 1 GiB; without one where `DLNLAB_CACHE=off` or its place is not writable.
+    """
+    environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if environ.get("DLNLAB_CACHE", "").lower() in _OFF:
+        environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
+        return
+    # A cache entry that cannot be read costs a compilation, not a word.
+    warnings.filterwarnings("ignore", message="Error (reading|writing) persistent compilation")
+    place = cache_directory(environ)
+    if place is None:
+        return
+    environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(place))
+    environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "0")
+    # With a limit but without filelock JAX would not cache at all.
+    if importlib.util.find_spec("filelock") is not None:
+        environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(CACHE_BYTES))
+
+
+def cache_directory(environ: Mapping[str, str]) -> Path | None:
+    """The writable directory of the cache, made if need be; None if there is none."""
+    given = Path(environ.get("XDG_CACHE_HOME", ""))
+    try:
+        place = (given if given.is_absolute() else Path.home() / ".cache") / "dlnlab" / "jax"
+        place.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):
+        return None
+    return place if os.access(place, os.W_OK | os.X_OK) else None
+
+
+def speak_utf8() -> None:
+    """JSON is UTF-8 wherever it goes, and a name that is no text is no reason to fail."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            encoding = stream.encoding if stream.isatty() else "utf-8"
+            stream.reconfigure(encoding=encoding, errors="backslashreplace")

@@ -1,0 +1,51 @@
+"""`dln reproduce`: the figures and claims of papers, as reports."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from dlnlab.cli.options import argument, option, switch
+from dlnlab.cli.progress import progress
+
+
+def reproduce(
+    *papers: Annotated[str, argument("Keys of papers, such as kim2026.")],
+    only: Annotated[
+        list[str] | None,
+        Parameter(
+            help="Only these figures, such as fig1.",
+            metavar="FIGURE…",
+            consume_multiple=True,
+            negative=(),
+        ),
+    ] = None,
+    full: Annotated[bool, switch("The long settings of the figures.")] = False,
+    out: Annotated[
+        str | None, option("Write to DIR/PAPER instead of results/PAPER.", "DIR")
+    ] = None,
+    force: Annotated[bool, switch("Write into a directory that holds other files.")] = False,
+) -> int:
+    """Reproduce the figures and judge the claims of papers.
+
+    Ends with the path of the report: figures, datasets, claims.json and a page that needs no
+    network.
+    """
+    from dlnlab import report
+    from dlnlab.papers import paper_keys
+
+    # A paper may follow the figures of --only.
+    named = [name for name in only or () if name in paper_keys()]
+    figures = [figure for figure in only or () if figure not in named]
+    with progress("reproduce") as monitor:
+        pages = report.reproduce(
+            [*papers, *named],
+            out=None if out is None else Path(out),
+            only=figures or None,
+            full=full,
+            force=force,
+            monitor=monitor,
+        )
+    for page in pages:
+        print(page)
+    return 0

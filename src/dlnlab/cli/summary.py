@@ -1,0 +1,95 @@
+"""What a run found, for a person."""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from rich.console import RenderableType
+from rich.text import Text
+
+from dlnlab.cli.console import number, pairs, table
+from dlnlab.papers import Entry
+from dlnlab.schema import Grid
+
+_MOST_ROWS = 12
+_MOST_COLUMNS = 6
+_MOST_NUMBERS = 12
+
+
+def summary(
+    entry: Entry, points: Grid, measured: xr.Dataset, found: dict[str, Any], path: Path | None
+) -> Iterator[RenderableType]:
+    """The parts of the summary: title, coordinates, final values, statistics, outcome."""
+    yield Text(f"{entry.id} · {entry.experiment.title}", style="bold")
+    yield Text(_coordinates(points), style="dim")
+    yield Text()
+    yield from _sweep(points, measured, found) if points.axes else _point(measured, found)
+    yield Text()
+    ending = _counted(found["outcome"] or found["status"])
+    last = "step" if "step" in measured.dims else "time"
+    yield Text(f"{ending} · {last} {number(measured[last].values[-1].item())}")
+    yield Text("not written; add --out FILE.nc" if path is None else f"written to {path}")
+
+
+def _coordinates(points: Grid) -> str:
+    fixed = [f"{name} {points.label(name, value)}" for name, value in points.fixed.items()]
+    swept = [f"{name} × {len(values)}" for name, values in points.axes.items()]
+    return " · ".join(swept + fixed)
+
+
+def _counted(words: Any) -> str:
+    """One word, or how often each occurs."""
+    if isinstance(words, str):
+        return words
+    counts = Counter(np.ravel(np.asarray(words, object)).tolist())
+    return ", ".join(f"{count} {word}" for word, count in counts.most_common())
+
+
+def _point(measured: xr.Dataset, found: dict[str, Any]) -> Iterator[RenderableType]:
+    rows = table("", "symbol", "final value")
+    for name, value in found["final"].items():
+        rows.add_row(name, measured[name].attrs.get("symbol", ""), _short(value))
+    yield rows
+    if found["statistics"]:
+        yield Text()
+        yield pairs({name: _short(value) for name, value in found["statistics"].items()})
+
+
+def _short(value: Any) -> str:
+    count = np.size(np.asarray(value, object))
+    return number(value) if count <= _MOST_NUMBERS else f"{count} numbers; see --json"
+
+
+def _sweep(points: Grid, measured: xr.Dataset, found: dict[str, Any]) -> Iterator[RenderableType]:
+    columns = _columns(points, measured, found)
+    rows = table(*points.axes, *columns)
+    for lane in range(min(points.size, _MOST_ROWS)):
+        index = np.unravel_index(lane, points.shape)
+        axes = [
+            _label(points, name, values[position])
+            for (name, values), position in zip(points.axes.items(), index, strict=True)
+        ]
+        rows.add_row(*axes, *(number(values[index]) for values in columns.values()))
+    yield rows
+    if points.size > _MOST_ROWS:
+        yield Text(f"… and {points.size - _MOST_ROWS} more points", style="dim")
+
+
+def _columns(
+    points: Grid, measured: xr.Dataset, found: dict[str, Any]
+) -> dict[str, np.ndarray[Any, Any]]:
+    """How each point ended, and the first few numbers that are one for each point."""
+    ends = "outcome" if found["outcome"] else "status"
+    columns = {ends: np.asarray(found[ends], object)}
+    for name, value in {**found["final"], **found["statistics"]}.items():
+        values = np.asarray(value, object)
+        if values.shape == points.shape and "long_name" not in measured[name].attrs:
+            columns[name] = values
+    return dict(list(columns.items())[:_MOST_COLUMNS])
+
+
+def _label(points: Grid, name: str, value: Any) -> str:
+    return number(value) if isinstance(value, float) else points.label(name, value)

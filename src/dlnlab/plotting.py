@@ -1,0 +1,237 @@
+"""The house style of figures, and the few strokes that every figure is drawn with.
+
+Measured is solid and coloured, predicted is dashed over it in ink, and dotted where an assumption
+of the prediction is broken. Nothing here touches matplotlib's global state: figures are made with
+`panels`, drawn inside `style()` and saved with `save`.
+"""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.legend import Legend
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+
+from dlnlab.typing import Any
+
+INK, FAINT = "#1f2328", "#8b929a"
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a5195")
+"""Told apart by readers who see no red or green; pathway (or mode) k always has colour k."""
+
+SINGLE, DOUBLE = 3.4, 7.0
+"""The widths of one column and of two, in inches."""
+
+_DASHED, _DOTTED = (0, (4, 2.2)), (0, (1, 1.6))
+
+_STYLE = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "mathtext.fontset": "dejavusans",
+    "font.size": 7.5,
+    "axes.titlesize": 8,
+    "axes.titlelocation": "left",
+    "axes.titlepad": 5,
+    "axes.labelsize": 8,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": FAINT,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.unicode_minus": True,
+    "grid.color": "#e4e7eb",
+    "grid.linewidth": 0.5,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "xtick.color": FAINT,
+    "ytick.color": FAINT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.minor.size": 0,
+    "ytick.minor.size": 0,
+    "legend.fontsize": 7.5,
+    "legend.frameon": False,
+    "legend.handlelength": 2.2,
+    "lines.linewidth": 1.6,
+    "lines.solid_capstyle": "round",
+    "text.color": INK,
+    "figure.constrained_layout.use": True,
+    "figure.constrained_layout.h_pad": 0.04,
+    "figure.constrained_layout.w_pad": 0.04,
+    "savefig.facecolor": "none",
+    "svg.fonttype": "path",
+}
+
+
+def style(salt: str = "dlnlab") -> AbstractContextManager[None]:
+    """The house style while the context lasts; also a decorator. `salt` makes SVG ids repeatable.
+
+    >>> with style():
+    ...     float(matplotlib.rcParams["axes.linewidth"])
+    0.6
+    """
+    return matplotlib.rc_context({**_STYLE, "svg.hashsalt": salt})
+
+
+def panels(
+    rows: int = 1,
+    columns: int = 1,
+    *,
+    height: float | None = None,
+    width: float | None = None,
+    sharex: bool = False,
+    sharey: bool = False,
+) -> tuple[Figure, list[Axes]]:
+    """A figure of one column's width, or of two where it has several columns, and its axes.
+
+    The axes come row by row. `height` and `width` are in inches.
+
+    >>> figure, (left, right) = panels(1, 2)
+    >>> figure.get_size_inches().tolist()
+    [7.0, 2.3]
+    """
+    with style():
+        size = (width or (SINGLE if columns == 1 else DOUBLE), height or 0.1 + 2.2 * rows)
+        figure = Figure(figsize=size)
+        grid = figure.subplots(rows, columns, sharex=sharex, sharey=sharey, squeeze=False)
+    return figure, list(grid.ravel())
+
+
+def measured(ax: Axes, x: Any, y: Any, label: str = "", color: str = COLORS[0]) -> Line2D:
+    """What was measured: a solid line."""
+    return ax.plot(x, y, color=color, linewidth=1.6, label=label, zorder=2)[0]
+
+
+def predicted(
+    ax: Axes, x: Any, y: Any, label: str = "", color: str = INK, *, stretched: bool = False
+) -> Line2D:
+    """What theory says: dashed over the measured line, dotted where it is stretched."""
+    dashes = _DOTTED if stretched else _DASHED
+    return ax.plot(x, y, color=color, linewidth=1.0, linestyle=dashes, label=label, zorder=3)[0]
+
+
+def predicted_level(
+    ax: Axes, value: float, label: str = "", color: str = INK, *, stretched: bool = False
+) -> Line2D:
+    """A predicted value that holds along the whole horizontal axis."""
+    dashes = _DOTTED if stretched else _DASHED
+    return ax.axhline(value, color=color, linewidth=1.0, linestyle=dashes, label=label, zorder=3)
+
+
+def edge_line(ax: Axes, value: float, label: str = "", *, vertical: bool = False) -> None:
+    """A threshold: a thin grey line across the panel, named at its end."""
+    line = ax.axvline if vertical else ax.axhline
+    line(value, color=FAINT, linewidth=0.8, zorder=1)
+    where = ax.get_xaxis_transform() if vertical else ax.get_yaxis_transform()
+    place, offset = ((value, 1.0), (2, -1)) if vertical else ((1.0, value), (0, 2))
+    ax.annotate(
+        label,
+        place,
+        offset,
+        xycoords=where,
+        textcoords="offset points",
+        ha="left" if vertical else "right",
+        va="top" if vertical else "bottom",
+        color="#57606a",
+        fontsize=7,
+    )
+
+
+def direct_label(ax: Axes, x: float, y: float, text: str, color: str = INK) -> None:
+    """The name of a line, written just beyond its point (x, y)."""
+    ax.annotate(
+        text,
+        (x, y),
+        (4, 0),
+        textcoords="offset points",
+        va="center",
+        color=color,
+        fontsize=7.5,
+        annotation_clip=False,
+    )
+
+
+def log_step_axis(ax: Axes, label: str = "step") -> None:
+    """Steps on a logarithmic axis, with a mark at every second or third power of ten."""
+    ax.set_xscale("log")
+    ax.xaxis.set_major_locator(LogLocator(numticks=5))
+    ax.xaxis.set_minor_formatter(NullFormatter())
+    ax.set_xlabel(label)
+
+
+def few_ticks(ax: Axes, most: int = 5) -> None:
+    """At most so many marks on the vertical axis."""
+    ax.yaxis.set_major_locator(MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]))
+
+
+def legend_above(figure: Figure, lines: Sequence[Line2D], columns: int | None = None) -> Legend:
+    """One legend for all panels, above them and outside the data; name the lines by `label`."""
+    names = [str(line.get_label()) for line in lines]
+    with style():
+        return figure.legend(
+            lines, names, loc="outside upper left", ncols=columns or len(lines), borderaxespad=0.2
+        )
+
+
+def save(figure: Figure, path: Path, salt: str = "dlnlab") -> None:
+    """Write a figure, the same bytes each time; PNG at 200 dpi on white, SVG without background."""
+    with style(salt):
+        if path.suffix == ".svg":
+            figure.savefig(path, metadata={"Date": None})
+        else:
+            figure.savefig(path, dpi=200, facecolor="white")
+
+
+def overview(
+    measured_: xr.Dataset, predicted_: xr.Dataset, names: Sequence[str], title: str = ""
+) -> Figure:
+    """A panel for each variable over step (or time), a line for each run; for want of a better."""
+    names = list(names)[:6]
+    columns = min(3, len(names))
+    rows = -(-len(names) // columns)
+    figure, axes = panels(rows, columns, width=DOUBLE if columns > 1 else SINGLE)
+    for ax, name in zip(axes, names, strict=False):
+        _panel(ax, measured_[name], [p for p in predicted_.values() if p.attrs.get("of") == name])
+    for ax in axes[len(names) :]:
+        ax.set_axis_off()
+    if title:
+        figure.suptitle(title, fontsize=8)
+    return figure
+
+
+def _panel(ax: Axes, values: xr.DataArray, theory: Sequence[xr.DataArray]) -> None:
+    axis = next((d for d in ("step", "time") if d in values.dims), str(values.dims[0]))
+    x = np.asarray(values[axis])
+    for k, line in enumerate(_lines(values, axis)):
+        measured(ax, x, line, color=COLORS[k % len(COLORS)])
+    for said in theory:
+        for line in _lines(said, axis):
+            y = line if line.shape == x.shape else np.full(x.shape, line)
+            predicted(ax, x, y, stretched="stretched" in said.attrs)
+    if axis == "step" and x[-1] > 100:
+        log_step_axis(ax)
+    else:
+        ax.set_xlabel(axis.replace("_", " "))
+    ax.set_title(str(values.name).replace("_", " "))
+    finite = np.asarray(values)[np.isfinite(values)]
+    if finite.size and finite.min() > 0 and finite.max() > 1e3 * finite.min():
+        ax.set_yscale("log")
+        ax.yaxis.set_major_locator(LogLocator(numticks=6))
+
+
+def _lines(values: xr.DataArray, axis: str) -> list[Any]:
+    """The values along `axis`, one line for each combination of the others; at most a dozen."""
+    if axis not in values.dims:
+        return list(np.ravel(values)[:12])
+    return list(np.asarray(values.transpose(..., axis)).reshape(-1, values.sizes[axis])[:12])

@@ -1,0 +1,6 @@
+"""Reproducing papers: figures, data, verdicts, and a page that a person can read."""
+
+from dlnlab.report.figures import judge
+from dlnlab.report.reproduce import reproduce
+
+__all__ = ["judge", "reproduce"]

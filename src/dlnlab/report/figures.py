@@ -1,0 +1,116 @@
+"""Carrying out a paper's figures: measured, predicted, judged."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import xarray as xr
+
+from dlnlab import papers
+from dlnlab.errors import InputError, nearest
+from dlnlab.papers import Entry
+from dlnlab.simulate import Monitor
+from dlnlab.typing import Any
+
+Announce = Callable[[str], None]
+"""Called with the id of the figure that is about to be computed."""
+
+
+@dataclass(frozen=True)
+class Reproduced:
+    """A figure as it came out: `predicted` is NaN outside its assumptions, `stretched` is not."""
+
+    entry: Entry
+    coords: dict[str, Any]
+    measured: xr.Dataset
+    predicted: xr.Dataset
+    stretched: xr.Dataset
+    verdicts: list[dict[str, Any]]
+    seconds: float
+
+    @property
+    def name(self) -> str:
+        """The figure's name within its paper."""
+        return self.entry.id.rpartition("/")[2]
+
+
+def judge(
+    paper: str,
+    monitor: Monitor | None = None,
+    full: bool = False,
+    announce: Announce | None = None,
+) -> list[dict[str, Any]]:
+    """Compute all figures of a paper and judge its claims, as plain data in the paper's order.
+
+    **Raises:** `InputError` where there is no such paper; `Interrupted` on Ctrl-C.
+    """
+    entries = [papers.load(figure) for figure in papers.figure_ids(paper)]
+    judged = [entry for entry in entries if entry.claims]
+    found = carry_out(judged, full=full, monitor=monitor, announce=announce)
+    return [verdict for figure in found for verdict in figure.verdicts]
+
+
+def carry_out(
+    entries: Sequence[Entry],
+    *,
+    full: bool = False,
+    monitor: Monitor | None = None,
+    announce: Announce | None = None,
+) -> Iterator[Reproduced]:
+    """The figures one after the other; the monitor sees the share of all of them."""
+    began = time.perf_counter()
+    for position, entry in enumerate(entries):
+        if announce is not None:
+            announce(entry.id)
+        yield _reproduced(entry, full, _part(monitor, position, len(entries), began))
+
+
+def _reproduced(entry: Entry, full: bool, monitor: Monitor | None) -> Reproduced:
+    began, experiment = time.perf_counter(), entry.experiment
+    asked = {**experiment.coords, **(entry.full if full else {})}
+    coords = {name: value for name, value in asked.items() if name not in ("steps", "time")}
+    measured = experiment.measure(monitor=monitor, **asked)
+    predicted = experiment.predict(measured, **coords)
+    return Reproduced(
+        entry,
+        coords,
+        measured,
+        predicted,
+        experiment.predict(measured, stretch=True, **coords),
+        [{**c.judge(measured, predicted), "figure": entry.id} for c in entry.claims],
+        time.perf_counter() - began,
+    )
+
+
+def _part(monitor: Monitor | None, position: int, total: int, began: float) -> Monitor | None:
+    if monitor is None:
+        return None
+
+    def part(fraction: float, _: float | None) -> None:
+        done = (position + fraction) / total
+        elapsed = time.perf_counter() - began
+        monitor(done, elapsed * (1 - done) / done if done > 0 else None)
+
+    return part
+
+
+def choose(keys: Sequence[str], only: Sequence[str] | None) -> dict[str, list[Entry]]:
+    """The entries to reproduce by paper; `only` names figures, with or without their paper.
+
+    **Raises:** `InputError` for an unknown paper, and for a figure that none of the papers has.
+    """
+    if not keys:
+        raise InputError("no paper was named; give one, say `dln reproduce kim2026`.")
+    known = {key: papers.figure_ids(key) for key in dict.fromkeys(keys)}
+    wanted = [name for name in dict.fromkeys(only or ())]
+    names = {n for ids in known.values() for i in ids for n in (i, i.rpartition("/")[2])}
+    for name in wanted:
+        if name not in names:
+            raise InputError(
+                f"{' and '.join(known)} has no figure {name}; {nearest(name, sorted(names))}"
+            )
+    chosen = {
+        key: [i for i in ids if not wanted or i in wanted or i.rpartition("/")[2] in wanted]
+        for key, ids in known.items()
+    }
+    return {key: [papers.load(i) for i in ids] for key, ids in chosen.items() if ids}

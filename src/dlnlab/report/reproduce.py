@@ -1,0 +1,97 @@
+"""A paper's report: figures, datasets, verdicts and one page, in a directory of its own."""
+
+import contextlib
+import datetime
+import importlib.metadata
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from dlnlab import papers, plotting, results
+from dlnlab.papers import Entry
+from dlnlab.report import interactive, place
+from dlnlab.report.figures import Announce, Reproduced, carry_out, choose
+from dlnlab.report.page import page
+from dlnlab.simulate import Monitor
+
+RESULTS = Path("results")
+
+
+def reproduce(
+    keys: Sequence[str],
+    *,
+    out: Path | None = None,
+    only: Sequence[str] | None = None,
+    full: bool = False,
+    force: bool = False,
+    monitor: Monitor | None = None,
+    announce: Announce | None = None,
+) -> list[Path]:
+    """Compute the figures of papers and write a report of each to `out/<paper>`.
+
+    **Arguments:** `out` is `results` by default; `only` names the figures wanted; `full` takes the
+    long settings of those figures that have them; `force` writes into a directory that is not
+    ours, leaving all else in it. `monitor` sees the finished share of the present paper,
+    `announce` the id of each figure before it is computed.
+
+    **Returns:** the path of each `index.html`. A report appears whole or not at all; an earlier
+    one stays until the new one is finished.
+
+    **Raises:** `InputError`, before computing, for an unknown paper or figure and for a place that
+    holds something else or cannot be written; `Interrupted` on Ctrl-C.
+    """
+    chosen = choose(keys, only)
+    root = RESULTS if out is None else Path(out)
+    with contextlib.ExitStack() as drafts:
+        folders = {k: drafts.enter_context(place.draft(root / k, force=force)) for k in chosen}
+        for key, entries in chosen.items():
+            _write(folders[key], key, entries, full, monitor, announce)
+            place.install(folders[key], root / key)
+    return [root / key / "index.html" for key in chosen]
+
+
+def _write(
+    folder: Path,
+    key: str,
+    entries: list[Entry],
+    full: bool,
+    monitor: Monitor | None,
+    announce: Announce | None,
+) -> None:
+    for part in ("figures", "data"):
+        (folder / part).mkdir()
+    found = []
+    for figure in carry_out(entries, full=full, monitor=monitor, announce=announce):
+        _write_figure(folder, figure)
+        found.append(figure)
+    verdicts = [verdict for figure in found for verdict in figure.verdicts]
+    text = json.dumps(verdicts, indent=2, ensure_ascii=False)
+    (folder / "claims.json").write_text(text + "\n", encoding="utf-8")
+    now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
+    html = page(papers.papers()[key], found, folder / "figures", now, full=full)
+    (folder / "index.html").write_text(html, encoding="utf-8")
+    about = {
+        "dlnlab": importlib.metadata.version("dlnlab"),
+        "paper": key,
+        "created": now.isoformat(),
+        "full": full,
+        "figures": [entry.id for entry in entries],
+    }
+    place.write_manifest(folder, about)
+
+
+def _write_figure(folder: Path, figure: Reproduced) -> None:
+    results.write(figure.measured, folder / "data" / f"{figure.name}.nc")
+    results.write(figure.predicted, folder / "data" / f"{figure.name}.predicted.nc")
+    with plotting.style(figure.entry.id):
+        drawn = _draw(figure)
+        for suffix in (".svg", ".png"):
+            path = folder / "figures" / f"{figure.name}{suffix}"
+            plotting.save(drawn, path, figure.entry.id)
+
+
+def _draw(figure: Reproduced) -> plotting.Figure:
+    if figure.entry.plot is not None:
+        drawn: plotting.Figure = figure.entry.plot(figure.measured, figure.stretched)
+        return drawn
+    return plotting.overview(figure.measured, figure.stretched, interactive.quantities(figure)[:6])

@@ -1,0 +1,277 @@
+"""The driver: cutting, recording, neighbours and order leave every bit unchanged."""
+
+import itertools
+import subprocess
+import sys
+import threading
+from typing import Annotated
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import xarray as xr
+
+from dlnlab.dynamics import GradientDescent, GradientFlow, Optax
+from dlnlab.errors import InputError
+from dlnlab.experiment import Experiment
+from dlnlab.initialization import gaussian, scaled_identity
+from dlnlab.networks import Modes, square
+from dlnlab.observables import loss, mode_values, sharpness, singular_values
+from dlnlab.problem import Problem
+from dlnlab.results import STATUS_MEANINGS
+from dlnlab.run import Run
+from dlnlab.schedule import last, linear, logarithmic
+from dlnlab.schema import Coordinate
+from dlnlab.simulate import Interrupted, record, simulate
+from dlnlab.simulate import grids, limits, tiles, workers
+from dlnlab.statistics import FirstRise, FirstTime, Lyapunov, Maximum, Outcome, Period
+from dlnlab.tasks import Whitened
+
+TARGET = np.diag([1.0, 0.6, 0.3])
+
+
+def build(
+    learning_rate: Annotated[float, Coordinate(above=0)] = 0.1, std: float = 0.5, seed: int = 0
+) -> Run:
+    """Random matrices in two pathways: nothing aligned, every lane another start."""
+    problem = Problem(square(3, (2, 3)), Whitened(jnp.asarray(TARGET)))
+    params = gaussian(problem.network, jax.random.key(seed), std=std)
+    return Run(problem, GradientDescent(learning_rate), params)
+
+
+EXPERIMENT = Experiment(
+    build, title="random pathways", steps=60, schedule=linear(5), observe=(loss, singular_values),
+    statistics=(FirstRise(),),
+)
+
+
+def same(a: xr.Dataset, b: xr.Dataset) -> None:
+    for name in a.data_vars:
+        np.testing.assert_array_equal(a[name].values, b[name].values, err_msg=str(name))
+
+
+def test_a_lane_alone_and_as_number_777_of_a_permuted_thousand_in_another_process():
+    seeds = np.random.default_rng(0).permutation(1000)
+    whole = EXPERIMENT.measure(seed=seeds.tolist())
+    lane = whole.isel(seed=777)
+    script = (
+        "import sys; sys.path.insert(0, {!r}); from test_driver import EXPERIMENT; "
+        "m = EXPERIMENT.measure(seed={}); import numpy as np; "
+        "sys.stdout.buffer.write(np.concatenate([m.loss.values, m.singular_values.values.ravel()])"
+        ".tobytes())"
+    ).format(str(__import__("pathlib").Path(__file__).parent), int(seeds[777]))
+    alone = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True).stdout
+    expected = np.concatenate([lane.loss.values, lane.singular_values.values.ravel()]).tobytes()
+    assert alone == expected
+    same(EXPERIMENT.measure(seed=int(seeds[777])), lane.drop_vars("seed"))
+
+
+def test_cutting_leaves_every_bit(monkeypatch):
+    whole = EXPERIMENT.measure(seed=[0, 1, 2])
+    monkeypatch.setattr(tiles, "SEGMENT_SECONDS", 0.0)  # as many segments as can be
+    monkeypatch.setattr(tiles, "_FIRST_BUDGET", 1)
+    same(EXPERIMENT.measure(seed=[0, 1, 2]), whole)
+
+
+def test_recording_leaves_every_bit():
+    once = EXPERIMENT.measure(seed=3)
+    import dataclasses
+
+    often = dataclasses.replace(EXPERIMENT, schedule=linear(5) | logarithmic(7) | last(9))
+    more = dataclasses.replace(often, observe=(loss, singular_values, sharpness, mode_values))
+    same(once, often.measure(seed=3).sel(step=once.step)[list(once.data_vars)])
+    same(once, more.measure(seed=3).sel(step=once.step)[list(once.data_vars)])
+
+
+def test_threads_leave_every_bit():
+    one = EXPERIMENT.measure(seed=list(range(100)), threads=1)
+    same(EXPERIMENT.measure(seed=list(range(100)), threads=3), one)
+
+
+def test_against_a_plain_loop_in_numpy():
+    """The slow, obvious reference: W ← W − η ∂ℓ/∂W by hand, in a Python loop."""
+    with jax.enable_x64(True):
+        run = build(0.1, 0.5, 7)
+    params = [[np.array(w) for w in pathway] for pathway in run.params]
+
+    def whole(pathway):
+        return np.linalg.multi_dot(pathway[::-1]) if len(pathway) > 1 else pathway[0]
+
+    losses = []
+    for _ in range(61):
+        residual = sum(whole(p) for p in params) - TARGET
+        losses.append((residual**2).sum() / 2)
+        moved = []
+        for p in params:
+            row = []
+            for k, w in enumerate(p):
+                after = np.eye(3)
+                for later in p[k + 1 :]:
+                    after = later @ after
+                before = np.eye(3)
+                for earlier in p[:k]:
+                    before = earlier @ before
+                row.append(w - 0.1 * after.T @ residual @ before.T)
+            moved.append(row)
+        params = moved
+    measured = simulate(run, steps=60, schedule=last(60), observe=(loss,))
+    np.testing.assert_allclose(measured.loss.values, losses, rtol=1e-12)
+
+
+def test_pure_record_and_simulate_agree():
+    with jax.enable_x64(True):
+        run = build(0.1, 0.5, 5)
+        moments = np.array([0, 3, 20, 60])
+        statistics = (FirstRise(), Lyapunov(), Outcome(), Period(), Maximum(loss))
+        pure = record(run, moments, (loss, mode_values), statistics)
+        traced = jax.jit(lambda r: record(r, moments, (loss, mode_values), statistics))(run)
+    labelled = simulate(run, steps=60, schedule=last(60), observe=(loss, mode_values), statistics=statistics)
+    for name in ("loss", "mode_values", "maximum_loss"):
+        np.testing.assert_allclose(pure[name], labelled[name].sel(step=moments), rtol=1e-12)
+        np.testing.assert_allclose(traced[name], pure[name], rtol=1e-12)
+    assert set(pure) == set(labelled.data_vars)
+
+
+def test_float32_stays_float32():
+    run = build(0.1, 0.5, 0)
+    assert run.params[0][0].dtype == jnp.float32
+    statistics = (FirstRise(), Lyapunov(), Outcome(), Period(), Maximum(loss), FirstTime(loss, below=0.1))
+    measured = simulate(run, steps=10, observe=(loss, mode_values, sharpness), statistics=statistics)
+    for name in ("loss", "mode_values", "sharpness", "lyapunov", "maximum_loss", "first_rise"):
+        assert measured[name].dtype == np.float32, name
+    flow = Run(run.problem, GradientFlow(rtol=1e-4, atol=1e-6), run.params)
+    assert simulate(flow, time=1.0, observe=(loss,)).loss.dtype == np.float32
+
+
+def test_a_diverged_lane_is_data_and_leaves_its_neighbours_alone():
+    rates = [0.1, 5.0, 0.2]
+    measured = EXPERIMENT.measure(learning_rate=rates)
+    assert [STATUS_MEANINGS[s] for s in measured.status.values] == ["ran_to_end", "diverged", "ran_to_end"]
+    assert np.isnan(measured.loss.values[1, -1]) and np.isfinite(measured.loss.values[1, 0])
+    same(measured.isel(learning_rate=0).drop_vars("learning_rate"), EXPERIMENT.measure(learning_rate=0.1))
+
+
+def test_time_stops_each_learning_rate_at_its_own_step():
+    rates = [0.05, 0.1, 0.2]
+    measured = EXPERIMENT.measure(learning_rate=rates, time=4.0)
+    assert measured.step.values[-1] == 80
+    for index, rate in enumerate(rates):
+        alone = EXPERIMENT.measure(learning_rate=rate, steps=round(4.0 / rate))
+        np.testing.assert_array_equal(measured.loss.values[index, -1], alone.loss.values[-1])
+    np.testing.assert_allclose(measured.time.values[0], 0.05 * measured.step.values)
+
+
+def test_memory_does_not_grow_with_steps():
+    """The compiled segment is the same program, of the same size, for any number of steps."""
+    with jax.enable_x64(True):
+        points = EXPERIMENT.grid(seed=[0, 1])
+        lanes = [
+            (grids._source(build, points.parameters, g), grids._columns(points, g), g.indices)
+            for g in points.groups()
+        ]
+        few, many = (
+            grids._works(points, lanes, steps, None, linear(5), (loss,), ())[0]
+            for steps in (100, 10**9)
+        )
+    assert few.shape == many.shape
+    assert {k: v.nbytes for k, v in few.arrays.items()} == {k: v.nbytes for k, v in many.arrays.items()}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"steps": 10**15}, "weeks"),
+        ({"steps": 10, "time": 1.0}, "both"),
+        ({"time": -1.0}, "above 0"),
+        ({"time": 1e300}, "steps"),
+        ({"learning_rate": -1.0}, "learning_rate"),
+        ({"learning_rat": 0.1}, "learning_rate"),
+    ],
+)
+def test_what_cannot_be_done_is_said_before_computing(arguments, words):
+    with pytest.raises(InputError, match=words):
+        EXPERIMENT.measure(**arguments)
+
+
+def test_results_larger_than_memory_are_refused(monkeypatch):
+    monkeypatch.setattr(limits, "available_memory", lambda: 1_000_000)
+    with pytest.raises(InputError, match="10,000 lanes.*of memory is free; record fewer"):
+        EXPERIMENT.measure(seed=list(range(10_000)))
+
+
+def test_flows_and_maps_do_not_mix_and_flows_take_time():
+    from typing import Literal
+
+    def mixed(dynamics: Literal["descent", "flow"] = "flow") -> Run:
+        made = build()
+        kind = GradientFlow() if dynamics == "flow" else made.dynamics
+        return Run(made.problem, kind, made.params)
+
+    experiment = Experiment(mixed, title="mixed", time=1.0, observe=(loss,))
+    with pytest.raises(InputError, match="no\\s+axis"):
+        experiment.measure(dynamics=["descent", "flow"])
+    with pytest.raises(InputError, match="flow has no steps"):
+        experiment.measure(steps=3)
+
+
+def test_an_interrupt_keeps_what_was_finished(monkeypatch):
+    monkeypatch.setattr(workers, "_POLL_SECONDS", 0.01)
+    ticks = itertools.count()
+
+    def monitor(fraction, seconds_left):
+        if next(ticks) > 2 and fraction > 0:
+            raise KeyboardInterrupt
+
+    long = Experiment(build, title="long", steps=20_000_000, schedule=linear(2001), observe=(loss,))
+    with pytest.raises(Interrupted) as caught:
+        long.measure(monitor=monitor)
+    kept = caught.value.measured
+    assert kept.attrs["interrupted"] == 1
+    assert STATUS_MEANINGS[int(kept.status)] == "interrupted"
+    done = int(np.isfinite(kept.loss.values).sum())
+    assert 0 < done < 2001
+    assert np.isfinite(kept.loss.values[:done]).all() and np.isnan(kept.loss.values[done:]).all()
+    assert threading.active_count() < 20
+
+
+def test_optax_descent_is_descent_and_momentum_is_momentum():
+    with jax.enable_x64(True):
+        plain = build(0.1, 0.5, 1)
+        sgd = Run(plain.problem, Optax(optax.sgd, 0.1), plain.params)
+        a = simulate(plain, steps=30, observe=(loss,)).loss
+        b = simulate(sgd, steps=30, observe=(loss,)).loss
+        np.testing.assert_allclose(a, b, rtol=1e-13)
+        heavy = Run(plain.problem, Optax(optax.sgd, 0.1, (("momentum", 0.9),)), plain.params)
+        params, velocity = plain.params, jax.tree.map(jnp.zeros_like, plain.params)
+        for _ in range(30):
+            gradient = plain.problem.gradient(params)
+            velocity = jax.tree.map(lambda v, g: 0.9 * v + g, velocity, gradient)
+            params = jax.tree.map(lambda w, v: w - 0.1 * v, params, velocity)
+        expected = float(plain.problem.loss(params))
+    found = float(simulate(heavy, steps=30, observe=(loss,)).loss[-1])
+    assert found == pytest.approx(expected, rel=1e-12)
+
+
+def test_modes_of_deep_networks_differentiate_as_shallow_ones_do():
+    """The scan over layers and the unrolled product are one derivative, first and second."""
+    import dlnlab.networks as networks
+
+    with jax.enable_x64(True):
+        for network in (Modes((9, 8), 3), square(3, (9, 8))):
+            target = jnp.array([1.0, 0.5, 0.2])
+            problem = Problem(network, Whitened(target if isinstance(network, Modes) else jnp.diag(target)))
+            key = jax.random.key(0)
+            params = jax.tree.map(
+                lambda w: w + 0.3 * jax.random.normal(key, w.shape), scaled_identity(problem, (0.3, 0.2))
+            )
+            tangent = jax.tree.map(jnp.cos, params)
+            deep = problem.gradient(params), problem.hessian_vector(params, tangent)
+            before, networks.UNROLLED_DEPTH = networks.UNROLLED_DEPTH, 1000
+            try:
+                plain = problem.gradient(params), problem.hessian_vector(params, tangent)
+            finally:
+                networks.UNROLLED_DEPTH = before
+            for a, b in zip(jax.tree.leaves(deep), jax.tree.leaves(plain), strict=True):
+                np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-14)
