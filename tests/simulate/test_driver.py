@@ -29,14 +29,15 @@ from dlnlab.simulate import grids, limits, tiles, workers
 from dlnlab.statistics import FirstRise, FirstTime, Lyapunov, Maximum, Outcome, Period
 from dlnlab.tasks import Whitened
 
-TARGET = np.diag([1.0, 0.6, 0.3])
+STRENGTHS = (1.0, 0.6, 0.3)
+TARGET = np.diag(STRENGTHS)
 
 
 def build(
     learning_rate: Annotated[float, Coordinate(above=0)] = 0.1, std: float = 0.5, seed: int = 0
 ) -> Run:
     """Random matrices in two pathways: nothing aligned, every lane another start."""
-    problem = Problem(square(3, (2, 3)), Whitened(jnp.asarray(TARGET)))
+    problem = Problem(square(3, (2, 3)), Whitened(jnp.diag(jnp.array(STRENGTHS))))
     params = gaussian(problem.network, jax.random.key(seed), std=std)
     return Run(problem, GradientDescent(learning_rate), params)
 

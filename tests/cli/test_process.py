@@ -1,0 +1,118 @@
+"""What only a process of its own can show; each costs an import of JAX, so they are few."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import xarray as xr
+
+from dlnlab.cli import environment
+
+TINY = str(Path(__file__).with_name("tiny.py"))
+SECONDS = 60
+
+WITHOUT_JAX = """
+import sys
+from dlnlab.cli.app import execute
+for argv in (["--help"], ["run", "--help"], ["lst"], ["run"], ["list", "--jsn"], ["new"]):
+    execute(argv)
+    heavy = {"jax", "xarray", "matplotlib", "scipy", "numpy"} & set(sys.modules)
+    assert not heavy, (argv, heavy)
+"""
+
+
+def start(*argv: str, **environ: str) -> "subprocess.Popen[str]":
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("JAX")}
+    return subprocess.Popen(
+        [sys.executable, "-m", "dlnlab", *argv],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**clean, **environ},
+    )
+
+
+def test_help_and_mistakes_do_without_jax():
+    subprocess.run([sys.executable, "-c", WITHOUT_JAX], check=True, capture_output=True)
+
+
+def test_ctrl_c_writes_what_is_finished(tmp_path, place):
+    process = start(
+        "run", TINY, "--steps", "1000000000", "--out", "a.nc", XDG_CACHE_HOME=str(tmp_path)
+    )
+    deadline = time.monotonic() + SECONDS
+    compiled = tmp_path / "dlnlab" / "jax"
+    while not list(compiled.glob("jit_segment*")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(0.5)
+    sent = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=SECONDS)
+    assert time.monotonic() - sent < 1.5
+    assert (process.returncode, out) == (130, "")
+    assert err == "dln: interrupted; what was finished is in a.nc, marked so.\n"
+    assert [item.name for item in place.iterdir()] == ["a.nc"]
+    with xr.open_dataset(place / "a.nc", engine="h5netcdf") as found:
+        assert found.attrs["interrupted"] == 1
+        assert found.loss.notnull().values.tolist() == [True, False, False]
+        assert int(found.status) == found.status.attrs["flag_meanings"].split().index("interrupted")
+
+
+def test_an_internal_error_exits_with_1_and_its_traceback(tmp_path, place):
+    text = Path(TINY).read_text().replace("    target = (", "    1 / 0\n    target = (")
+    (place / "ours.py").write_text(text)
+    process = start("run", "ours.py", "--out", "a.nc", XDG_CACHE_HOME=str(tmp_path))
+    out, err = process.communicate(timeout=SECONDS)
+    assert (process.returncode, out) == (1, "")
+    assert err.startswith("Traceback")
+    assert "ZeroDivisionError" in err
+    assert [item.name for item in place.iterdir() if item.is_file()] == ["ours.py"]
+
+
+def test_a_cache_that_cannot_be_written_changes_nothing(tmp_path):
+    (tmp_path / "file").touch()
+    process = start("run", TINY, "--json", XDG_CACHE_HOME=str(tmp_path / "file"))
+    out, err = process.communicate(timeout=SECONDS)
+    assert (process.returncode, err) == (0, "")
+    assert out.startswith('{"coords"')
+
+
+def test_a_reader_who_leaves_is_no_error():
+    process = start("--help")
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.wait(timeout=SECONDS) == 141
+    assert process.stderr is not None
+    assert process.stderr.read() == ""
+    process.stderr.close()
+
+
+@pytest.fixture
+def flags(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    def prepared(**environ: str) -> dict[str, str]:
+        environment.prepare(environ)
+        return {name: value for name, value in environ.items() if name.startswith("JAX")}
+
+    return prepared
+
+
+def test_the_cache_stands_where_the_user_keeps_caches(flags, tmp_path):
+    assert flags()["JAX_COMPILATION_CACHE_DIR"] == str(tmp_path / ".cache/dlnlab/jax")
+    found = flags(XDG_CACHE_HOME=str(tmp_path / "own"))
+    assert found["JAX_COMPILATION_CACHE_DIR"] == str(tmp_path / "own/dlnlab/jax")
+    assert found["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] == "0"
+    assert Path(found["JAX_COMPILATION_CACHE_DIR"]).is_dir()
+
+
+def test_the_user_s_own_settings_stay(flags):
+    assert flags(JAX_COMPILATION_CACHE_DIR="/there")["JAX_COMPILATION_CACHE_DIR"] == "/there"
+
+
+def test_the_cache_can_be_switched_off(flags):
+    assert flags(DLNLAB_CACHE="off") == {"JAX_ENABLE_COMPILATION_CACHE": "false"}

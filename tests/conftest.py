@@ -1,0 +1,15 @@
+"""What all tests share: no window, no chance, no clock."""
+
+import os
+
+import hypothesis
+import pytest
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+pytest.register_assert_rewrite("laws")
+
+# The same examples in every run, so that a test that passed does not fail tomorrow; and no
+# deadline, because the first call of anything compiles.
+hypothesis.settings.register_profile("dlnlab", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("dlnlab")

@@ -1,0 +1,544 @@
+"""What any network, dynamics, observable, statistic and prediction must obey.
+
+Each function takes one instance and asserts; `test_laws.py` runs them over all `EXAMPLES`. Write
+your own class, call its law. Tolerances are a multiple of the machine precision of what is
+compared, `SLACK` standing for the number of roundings.
+"""
+
+import functools
+import inspect
+import itertools
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dlnlab.dynamics import Flow, GradientDescent, Map
+from dlnlab.errors import InputError
+from dlnlab.networks import Modes, Network, Pathways, pathway_products, product, square
+from dlnlab.observables import Observable
+from dlnlab.problem import Problem
+from dlnlab.run import Run
+from dlnlab.simulate import record
+from dlnlab.state import Status, Step
+from dlnlab.statistics import Statistic
+from dlnlab.tasks import Whitened
+from dlnlab.theory.base import BrokenAssumption, Prediction
+from dlnlab.typing import Array, Params
+
+SLACK = 2000
+PAPERS = ("kim2026", "ghosh2025", "corlouer2026", "jacot2021")
+
+
+# --- something to try them on -----------------------------------------------------------------
+
+
+def random_params(network: Network, seed: int = 0, dtype: Any = np.float64) -> Params:
+    """Layers of operator norm about one, so that no product vanishes or explodes; plain NumPy."""
+    rng = np.random.default_rng(seed)
+
+    def layer(shape: tuple[int, ...]) -> Any:
+        spread = 1 / np.sqrt(shape[-1]) if len(shape) == 2 else 0.3
+        centre = 0.0 if len(shape) == 2 else 0.9
+        return (centre + spread * rng.normal(size=shape)).astype(dtype)
+
+    return tuple(tuple(layer(shape) for shape in pathway) for pathway in network.shapes)
+
+
+def some_problem(network: Network, dtype: Any = np.float64) -> Problem:
+    """The network with a random target of the shape of its maps."""
+    shape = jax.eval_shape(lambda: product(network, random_params(network))).shape
+    rng = np.random.default_rng(1)
+    if len(shape) == 1:
+        return Problem(network, Whitened((1 + rng.uniform(size=shape)).astype(dtype)))
+    left, right = (np.linalg.qr(rng.normal(size=(n, min(shape))))[0].astype(dtype) for n in shape)
+    strengths = (1 + rng.uniform(size=min(shape))).astype(dtype)
+    return Problem(network, Whitened(left * strengths @ right.T, 0.0, (left, right)))
+
+
+def aligned_pair(depths: tuple[int, ...], modes: int) -> tuple[Any, Any]:
+    """A network of modes, and the same as matrices in random bases: (problem, params) of each."""
+    rng = np.random.default_rng(2)
+    strengths = np.sort(rng.uniform(1, 2, modes))[::-1].copy()
+    reduced = Modes(depths, modes)
+    values = random_params(reduced, seed=3)
+
+    def rotation() -> Any:
+        return np.linalg.qr(rng.normal(size=(modes, modes)))[0]
+
+    left, right = rotation(), rotation()
+    lifted = []
+    for pathway in values:
+        bases = [right, *(rotation() for _ in pathway[1:]), left]
+        lifted.append(
+            tuple(b * w @ a.T for w, a, b in zip(pathway, bases, bases[1:], strict=False))
+        )
+    task = Whitened(left * strengths @ right.T, 0.0, (left, right))
+    full = Problem(square(modes, depths), task)
+    return (Problem(reduced, Whitened(strengths)), values), (full, tuple(lifted))
+
+
+def flat(tree: Any) -> np.ndarray:
+    """All numbers of a tree in one vector."""
+    return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)])
+
+
+def same_bits(one: Any, other: Any) -> bool:
+    """Whether two trees agree to the last bit, NaN included."""
+    pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
+    return all(np.asarray(a).tobytes() == np.asarray(b).tobytes() for a, b in pairs)
+
+
+def assert_near(given: Any, wanted: Any, scale: float = 1.0) -> None:
+    """Equal up to `SLACK` roundings of the larger of the two, and of `scale`."""
+    assert jax.tree.structure(given) == jax.tree.structure(wanted)
+    for a, b in zip(jax.tree.leaves(given), jax.tree.leaves(wanted), strict=True):
+        a, b = np.asarray(a), np.asarray(b)
+        assert a.shape == b.shape
+        if a.dtype.kind == "f":
+            finite = np.abs(b[np.isfinite(b)])
+            tolerance = SLACK * np.finfo(a.dtype).eps * max(scale, finite.max(initial=0))
+            np.testing.assert_allclose(a, b, rtol=0, atol=tolerance)
+        else:
+            np.testing.assert_array_equal(a, b)
+
+
+def shapes_and_dtypes(tree: Any) -> Any:
+    """The shape and dtype of every leaf, with the tree's structure."""
+    return jax.tree.map(lambda a: (jnp.shape(a), jnp.result_type(a)), tree)
+
+
+def sealed(module: eqx.Module) -> None:
+    """An immutable pytree that survives being taken apart."""
+    leaves, structure = jax.tree.flatten(module)
+    again = jax.tree.unflatten(structure, leaves)
+    assert type(again) is type(module)
+    assert jax.tree.structure(again) == structure
+    for field in module.__dataclass_fields__:
+        with pytest.raises(AttributeError):
+            setattr(module, field, None)
+
+
+# --- networks ---------------------------------------------------------------------------------
+
+
+def network(network: Network) -> None:
+    """What any network must obey, in float64; one call for the whole law."""
+    problem, params = some_problem(network), random_params(network)
+    sealed(network)
+    network_knows_its_shapes(network, params)
+    network_composes(network, params)
+    network_has_adjoints(network, params)
+    network_products_are_linear_in_each_layer(network, params)
+    network_spectrum_is_consistent(problem, params)
+    problem_has_the_half_square_loss(problem, params)
+    gradient_is_exact(problem, params)
+    hessian_is_exact(problem, params)
+
+
+def network_knows_its_shapes(network: Network, params: Params) -> None:
+    """`shapes` are what `check` takes, and anything else is refused in words."""
+    assert network.check(params) is params
+    assert network.depths == tuple(len(pathway) for pathway in params)
+    wrong = ((jnp.zeros((7, 7, 7)), *params[0][1:]), *params[1:])
+    with pytest.raises(InputError, match="the network needs"):
+        network.check(wrong)
+
+
+def network_composes(network: Network, params: Params) -> None:
+    """Composition is associative, and the whole is the sum of the pathways' products."""
+    products = jax.jit(lambda p: pathway_products(network, p))(params)
+    whole = sum(_fold(network, pathway) for pathway in params)
+    assert_near(jax.jit(lambda p: product(network, p))(params), whole)
+    for pathway, made in zip(params, products, strict=True):
+        assert_near(made, _fold(network, pathway))
+        from_the_end = functools.reduce(network.compose, reversed(pathway))
+        assert_near(made, from_the_end)
+
+
+def _fold(network: Network, layers: tuple[Array, ...]) -> Array:
+    return functools.reduce(lambda earlier, later: network.compose(later, earlier), layers)
+
+
+def network_has_adjoints(network: Network, params: Params) -> None:
+    """`(AB)ᵀ = BᵀAᵀ`, `Aᵀᵀ = A`, and `⟨AB, C⟩ = ⟨B, AᵀC⟩` for the sum of products of entries."""
+    for pathway in params:
+        for earlier, later in itertools.pairwise(pathway):
+            both = network.compose(later, earlier)
+            turned = network.compose(network.transpose(earlier), network.transpose(later))
+            assert_near(network.transpose(both), turned)
+            assert_near(network.transpose(network.transpose(later)), later)
+            other = np.cos(np.arange(both.size)).reshape(both.shape)
+            moved = network.compose(network.transpose(later), other)
+            assert_near(np.sum(both * other), np.sum(earlier * moved), scale=both.size)
+
+
+def network_products_are_linear_in_each_layer(network: Network, params: Params) -> None:
+    """A pathway's product is linear in each of its layers: gradients and flows rest on it."""
+    other = random_params(network, seed=5)
+    for h, pathway in enumerate(params):
+        for index, layer in enumerate(pathway):
+
+            def made(new: Array, h: int = h, index: int = index) -> Array:
+                layers = list(params[h])
+                layers[index] = new
+                return _fold(network, tuple(layers))
+
+            mixed = made(2 * layer - 3 * other[h][index])
+            assert_near(mixed, 2 * made(layer) - 3 * made(other[h][index]), scale=10)
+
+
+def network_spectrum_is_consistent(problem: Problem, params: Params) -> None:
+    """Singular values are those of the map as a matrix; coefficients are it in a basis, `UᵀWV`."""
+    network, task = problem.network, problem.task
+    whole = product(network, params)
+    matrix = np.asarray(network.coefficients(whole, None, None))
+    assert_near(np.asarray(network.singular_values(whole)), np.linalg.svd(matrix, compute_uv=False))
+    if task.left is not None:
+        inside = network.coefficients(whole, task.left, task.right)
+        assert_near(np.asarray(inside), np.asarray(task.left).T @ matrix @ np.asarray(task.right))
+
+
+def problem_has_the_half_square_loss(problem: Problem, params: Params) -> None:
+    """`½‖W − M‖²`, by plain NumPy."""
+    whole = np.asarray(product(problem.network, params))
+    wanted = 0.5 * np.sum((whole - np.asarray(problem.task.target)) ** 2)
+    assert_near(problem.loss(params), wanted)
+    assert_near(problem.residual(params), whole - np.asarray(problem.task.target))
+
+
+def gradient_is_exact(problem: Problem, params: Params) -> None:
+    """`∂ℓ/∂W_l = W_{>l}ᵀ (W − M) W_{<l}ᵀ`, layer by layer, and the slope of the loss on a line."""
+    network, residual = problem.network, np.asarray(problem.residual(params))
+    made = jax.jit(lambda p: problem.gradient(p))(params)
+    assert shapes_and_dtypes(made) == shapes_and_dtypes(params)
+    for pathway, gradients in zip(params, made, strict=True):
+        for index, gradient in enumerate(gradients):
+            wanted = residual
+            if index:
+                below = network.transpose(_fold(network, pathway[:index]))
+                wanted = network.compose(wanted, below)
+            if index + 1 < len(pathway):
+                above = network.transpose(_fold(network, pathway[index + 1 :]))
+                wanted = network.compose(above, wanted)
+            assert_near(gradient, wanted)
+    direction = random_params(network, seed=7)
+    slope, _, error = _line(problem, params, direction)
+    assert abs(float(flat(made) @ flat(direction)) - slope) <= error
+
+
+def hessian_is_exact(problem: Problem, params: Params) -> None:
+    """Symmetric, the derivative of the gradient, and the curvature of the loss on a line."""
+    one, other = (random_params(problem.network, seed=seed) for seed in (8, 9))
+    apply = jax.jit(lambda v: problem.hessian_vector(params, v))
+    made = apply(one)
+    twice = jax.jit(lambda v: jax.jvp(jax.grad(problem.loss), (params,), (v,))[1])
+    assert_near(made, twice(one))
+    across = flat(apply(other)) @ flat(one)
+    scale = float(np.linalg.norm(flat(made)) * np.linalg.norm(flat(other)))
+    assert_near(flat(made) @ flat(other), across, scale=scale)
+    _, curvature, error = _line(problem, params, one)
+    assert abs(float(flat(made) @ flat(one)) - curvature) <= error
+
+
+def _line(problem: Problem, params: Params, direction: Params) -> tuple[float, float, float]:
+    """Slope and curvature of the loss along a line, and a bound of their error.
+
+    On a line the loss is a polynomial of degree 2L, so that as many finite differences determine
+    it but for rounding, which the Vandermonde matrix multiplies by its condition.
+    """
+    degree, reach = 2 * max(problem.network.depths), 0.5
+    nodes = reach * np.cos(np.pi * (np.arange(degree + 1) + 0.5) / (degree + 1))
+    moved = [jax.tree.map(lambda w, v: w + t * v, params, direction) for t in nodes]  # noqa: B023
+    values = np.asarray(jax.vmap(problem.loss)(jax.tree.map(lambda *ws: np.stack(ws), *moved)))
+    vandermonde = np.vander(nodes / reach, increasing=True)
+    found = np.linalg.solve(vandermonde, values)
+    rounding = np.finfo(np.float64).eps * degree * np.linalg.cond(vandermonde)
+    return found[1] / reach, 2 * found[2] / reach**2, 8 * rounding * np.abs(values).max() / reach**2
+
+
+# --- dynamics ---------------------------------------------------------------------------------
+
+
+def dynamics(dynamics: Map | Flow, *, descends: bool = True) -> None:
+    """What any dynamics must obey; `descends` unless noise or design may raise the loss."""
+    sealed(dynamics)
+    law = map_moves if isinstance(dynamics, Map) else flow_moves
+    law(dynamics, descends)
+    runs_are_pure(dynamics)
+
+
+def _start(dtype: Any = np.float64) -> tuple[Problem, Params]:
+    network = Pathways(((2, 3, 2), (2, 2, 3, 2)))
+    return some_problem(network, dtype), random_params(network, dtype=dtype)
+
+
+def map_moves(dynamics: Map, descends: bool) -> None:
+    """A step is pure, keeps shapes and dtypes, may be compiled and batched, and goes downhill."""
+    for dtype in (np.float32, np.float64):
+        problem, params = _start(dtype)
+        typed = jax.tree.map(dtype, dynamics)
+        memory = jax.jit(lambda d, p, problem=problem: d.init(problem, p))(typed, params)
+        step = jax.jit(lambda d, p, m, problem=problem: d.step(problem, p, m))
+        after, remembered = step(typed, params, memory)
+        assert same_bits(step(typed, params, memory), (after, remembered))
+        assert shapes_and_dtypes(after) == shapes_and_dtypes(params)
+        assert shapes_and_dtypes(remembered) == shapes_and_dtypes(memory)
+        both = jax.tree.map(lambda a: np.stack([a, a / 2]), params)
+        together = jax.jit(jax.vmap(lambda p: step(typed, p, typed.init(problem, p))[0]))(both)  # noqa: B023
+        assert_near(jax.tree.map(lambda a: a[0], together), after)
+    rates = np.array([0.0, 1e-6, 1e-1])
+    swept = jax.tree.map(lambda a: jnp.stack([a] * 3), dynamics)
+    swept = eqx.tree_at(lambda d: d.learning_rate, swept, rates)
+    moved = jax.jit(jax.vmap(lambda d: step(d, params, memory)[0]))(swept)
+    still, near, far = ([leaf[k] for leaf in jax.tree.leaves(moved)] for k in range(3))
+    assert same_bits(still, params)
+    assert not same_bits(near, still)
+    assert not same_bits(far, near)
+    near = jax.tree.unflatten(jax.tree.structure(params), near)
+    assert not descends or problem.loss(near) < problem.loss(params)
+
+
+def flow_moves(dynamics: Flow, descends: bool) -> None:
+    """A velocity is pure, of the shapes and dtypes of the parameters, and points downhill."""
+    for dtype in (np.float32, np.float64):
+        problem, params = _start(dtype)
+        velocity = jax.jit(lambda p, problem=problem: dynamics.velocity(problem, p))
+        made = velocity(params)
+        assert same_bits(velocity(params), made)
+        assert shapes_and_dtypes(made) == shapes_and_dtypes(params)
+        both = jax.tree.map(lambda a: np.stack([a, a / 2]), params)
+        together = jax.jit(jax.vmap(velocity))(both)
+        assert_near(jax.tree.map(lambda a: a[0], together), made)
+    slope = jax.jit(lambda p, v: jax.jvp(problem.loss, (p,), (v,))[1])
+    assert not descends or slope(params, made) < 0
+
+
+def runs_are_pure(dynamics: Map | Flow) -> None:
+    """The same run gives the same bits and keeps the dtype, whatever was asked for in between."""
+    for dtype in (np.float32, np.float64):
+        problem, params = _start(dtype)
+        run = Run(problem, dynamics, params)
+        moments = np.array([0, 1, 2, 3]) if run.is_map else np.array([0.0, 0.01, 0.02, 0.03])
+        seen = Observable(_parameters, "parameters")
+        go = jax.jit(lambda moments, run=run, seen=seen: record(run, moments, (seen,)))
+        whole, ends = go(moments), go(moments[[0, 0, 3, 3]])
+        assert whole["parameters"].dtype == dtype
+        assert same_bits(go(moments), whole)
+        assert same_bits(ends["parameters"][-1], whole["parameters"][-1])
+        assert same_bits(whole["parameters"][0], _parameters(problem, params))
+        assert (whole["status"] == Status.RUNNING).all()
+
+
+def _parameters(problem: Problem, params: Params) -> Array:
+    return jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(params)])
+
+
+# --- observables ------------------------------------------------------------------------------
+
+
+def observable(observable: Observable, problem: Problem, *, plain: bool = True) -> None:
+    """What any observable must obey on one problem (in the dtype of its target).
+
+    `plain` compares with the uncompiled function too, which takes seconds where it factorises.
+    """
+    dtype = problem.task.target.dtype
+    params = random_params(problem.network, dtype=dtype)
+    compiled = jax.jit(lambda p: observable(problem, p))
+    made = compiled(params)
+    observable_is_labelled(observable, made)
+    assert same_bits(compiled(params), made)
+    if plain:
+        assert_near(observable(problem, params), made)
+    both = jax.tree.map(lambda a: np.stack([a, a / 2]), params)
+    together = jax.jit(jax.vmap(compiled))(both)
+    assert_near(jax.tree.map(lambda a: a[0], together), made)
+    for leaf in jax.tree.leaves(made):
+        assert leaf.dtype == dtype
+        assert np.isfinite(leaf).all() or "NaN" in f"{observable.formula} {observable.__doc__}"
+
+
+def observable_is_labelled(observable: Observable, made: Any) -> None:
+    """A name, a symbol, a formula, a sentence, and one dimension for each axis."""
+    assert observable.name.isidentifier()
+    assert observable.symbol
+    assert observable.formula
+    assert (observable.function.__doc__ or "").strip()
+    again = replace(observable)
+    assert again == observable
+    assert hash(again) == hash(observable)
+    assert len(set(observable.dims)) == len(observable.dims)
+    fields = made._asdict() if hasattr(made, "_asdict") else {"value": made}
+    assert "value" in fields
+    for array in fields.values():
+        assert isinstance(array, jax.Array)
+        assert array.ndim == len(observable.dims)
+
+
+def observable_ignores_bases(observable: Observable, *, equal: bool = True) -> None:
+    """On aligned weights matrices show what their modes show (or at least it, for curvature)."""
+    (reduced, values), (full, lifted) = aligned_pair((2, 4), 3)
+    wanted = jax.jit(lambda p: observable(reduced, p))(values)
+    made = jax.jit(lambda p: observable(full, p))(lifted)
+    if equal:
+        assert_near(made, wanted)
+    else:
+        rounding = SLACK * np.finfo(np.float64).eps * np.abs(wanted.value).max()
+        assert (made.value >= wanted.value - rounding).all()
+
+
+# --- statistics -------------------------------------------------------------------------------
+
+
+def statistic(statistic: Statistic, network: Network, dtype: Any) -> None:
+    """What any statistic must obey along a short descent on one network."""
+    problem, params = some_problem(network, dtype), random_params(network, dtype=dtype)
+    descent = GradientDescent(jnp.asarray(0.01, dtype))
+    memory = jax.jit(lambda p: statistic.init(problem, p))(params)
+
+    def update(carry: tuple[Params, Any], index: Array) -> tuple[tuple[Params, Any], Any]:
+        before, memory = carry
+        step = descent_step(problem, descent, before, index, total=8)
+        memory = statistic.update(problem, memory, step)
+        return (step.after, memory), statistic.read(memory, jnp.asarray(Status.RUNNING))
+
+    carried = jax.eval_shape(update, (params, memory), jnp.asarray(1))[0][1]
+    assert shapes_and_dtypes(carried) == shapes_and_dtypes(memory)
+    go = jax.jit(lambda p, m: jax.lax.scan(update, (p, m), jnp.arange(1, 9)))
+    (_, after), values = go(params, memory)
+    assert same_bits(go(params, memory), ((_, after), values))
+    assert hash(statistic) == hash(replace(statistic))
+    assert statistic == replace(statistic)
+    assert re.fullmatch(r"[A-Za-z_][\w.+-]*", statistic.name)
+    assert (type(statistic).__doc__ or "").strip()
+    last = jax.tree.map(lambda a: a[-1], values)
+    assert same_bits(jax.jit(statistic.read)(after, jnp.asarray(Status.RUNNING)), last)
+    assert isinstance(last, jax.Array) or "value" in last._fields
+    main = last if isinstance(last, jax.Array) else last.value
+    assert main.ndim == len(statistic.dims)
+    for leaf in jax.tree.leaves(last):
+        assert leaf.dtype.kind != "f" or leaf.dtype == dtype
+    if statistic.flags:
+        assert main.dtype == np.int8
+        assert (np.asarray(values) < len(statistic.flags)).all()
+
+
+def descent_step(problem: Problem, dynamics: Map, before: Params, index: Array, total: int) -> Step:
+    """One step of a dynamics without memory, as the driver hands it to a statistic."""
+
+    def move(params: Params) -> Params:
+        return dynamics.step(problem, params, ())[0]
+
+    rate = jnp.asarray(dynamics.learning_rate)
+    return Step(
+        before,
+        move(before),
+        index,
+        (index * rate).astype(rate.dtype),
+        rate,
+        total - index,
+        lambda tangent: jax.jvp(move, (before,), (tangent,))[1],
+    )
+
+
+# --- predictions ------------------------------------------------------------------------------
+
+
+class Example(NamedTuple):
+    """Arguments that a prediction answers, and for each assumption arguments that break it.
+
+    `nowhere` names the assumptions outside which the formula has no value, even stretched.
+    """
+
+    answers: dict[str, Any]
+    breaks: Mapping[str, dict[str, Any]] = MappingProxyType({})
+    nowhere: tuple[str, ...] = ()
+
+
+PREDICTION_EXAMPLES: dict[str, Example] = {
+    "balance_gap_next": Example(
+        {"gap": 0.5, "residual": -0.3, "other_values": [0.8], "learning_rate": 0.1}
+    ),
+    "flow_value": Example(
+        {"time": [0.0, 1.0, 2.0], "start": 0.1, "target": 1.0, "depth": 3},
+        {"positive_starts": {"start": -0.1}, "positive_target": {"target": 0.0}},
+        nowhere=("positive_starts", "positive_target"),
+    ),
+    "flow_endpoint": Example(
+        {"starts": [0.02, 0.01], "depths": [20, 20], "target": 1.0},
+        {"positive_starts": {"starts": [0.02, 0.0]}, "positive_target": {"target": 0.0}},
+        nowhere=("positive_starts", "positive_target"),
+    ),
+    "conserved_z_increment": Example(
+        {"layer_values": [0.9, 0.5], "depth": 3, "learning_rate": 0.01, "residual": -1.0},
+        {"leading_order": {"learning_rate": 1.0}},
+    ),
+    "sharpness_at_minimum": Example(
+        {"values": [[0.5], [0.5]], "depths": [2, 2], "targets": [1.0]},
+        {"zero_loss": {"targets": [2.0]}},
+    ),
+    "unbalanced_chain_sharpness": Example({"layer_values": [1.0, 2.0]}),
+    "edge_sharpness": Example({"learning_rate": 0.1}),
+    "flattest_edge": Example({"depths": [3, 5], "target": 1.0}),
+    "map_value": Example({"value": 0.5, "learning_rate": 0.1, "target": 1.0, "depth": 3}),
+    "stability_edge": Example({"target": 1.0, "depth": 20}),
+    "edge_split": Example(
+        {"learning_rate": 0.12, "depth": 20, "target": 1.0, "pathways": 2},
+        {
+            "deep": {"depth": 2, "learning_rate": 0.5},
+            "two_pathways": {"pathways": 3},
+            "edge_passed": {"learning_rate": 0.05},
+            "minimum_stable": {"learning_rate": 0.5},
+        },
+    ),
+}
+
+
+def prediction(
+    prediction: Prediction, example: Example, quantities: frozenset[str] | set[str]
+) -> None:
+    """What any prediction must obey; `quantities` are the measured things that have a name."""
+    assert re.fullmatch(rf"({'|'.join(PAPERS)})\.\d+[a-z]?", prediction.source)
+    assert prediction.of in quantities
+    assert prediction.symbol
+    assert (prediction.function.__doc__ or "").strip()
+    names = [assumption.name for assumption in prediction.assumes]
+    assert len(set(names)) == len(names)
+    departures = prediction.departures(**example.answers)
+    assert list(departures) == names
+    assert not prediction.broken(**example.answers)
+    value = prediction(**example.answers)
+    assert isinstance(value, np.ndarray)
+    assert value.dtype == np.float64
+    assert value.ndim <= len(prediction.dims)
+    assert np.isfinite(value).all()
+    assert same_bits(prediction(**example.answers, stretch=True), value)
+    assert set(example.breaks) == set(names)
+    for assumption in prediction.assumes:
+        arguments = {**example.answers, **example.breaks[assumption.name]}
+        prediction_refuses(prediction, assumption, arguments, assumption.name in example.nowhere)
+
+
+def prediction_refuses(
+    prediction: Prediction, assumption: Any, arguments: dict[str, Any], nowhere: bool
+) -> None:
+    """Outside an assumption it raises and names it; stretched, it answers wherever it can."""
+    assert assumption in prediction.broken(**arguments)
+    assert prediction.departures(**arguments)[assumption.name] > assumption.tolerance
+    words = "|".join(re.escape(broken.sentence) for broken in prediction.broken(**arguments))
+    with pytest.raises(BrokenAssumption, match=words):
+        prediction(**arguments)
+    if nowhere:
+        with pytest.raises(InputError):
+            prediction(**arguments, stretch=True)
+    else:
+        assert isinstance(prediction(**arguments, stretch=True), np.ndarray)
+    taken = inspect.signature(prediction.function).parameters
+    assert set(inspect.signature(assumption.departure).parameters) <= set(taken)

@@ -1,0 +1,176 @@
+"""The laws, run over every example of the package."""
+
+import re
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import laws
+from dlnlab import dynamics, networks, observables, statistics, theory
+from dlnlab.dynamics import Flow, GradientDescent, GradientFlow, Map
+from dlnlab.networks import Modes, Pathways, square
+from dlnlab.theory.base import Assumption, BrokenAssumption, prediction
+
+NOTATION = Path(__file__).parents[1] / "docs" / "notation.md"
+
+# Beyond `UNROLLED_DEPTH` a pathway is differentiated another way.
+DEEP = (square(2, (9,)), Pathways(((2, 3, *[2] * 8, 3),)), Modes((9, 3), 2))
+
+# Off the diagonal the Hessian of matrices has eigenvalues that their modes have not.
+CURVATURE = {"sharpness", "top_eigenvalues"}
+
+
+@pytest.fixture(autouse=True)
+def float64():
+    with jax.enable_x64(True):
+        yield
+
+
+def named(example):
+    return getattr(example, "name", None) or type(example).__name__
+
+
+@pytest.mark.parametrize("network", [*networks.EXAMPLES, *DEEP], ids=str)
+def test_networks(network):
+    laws.network(network)
+
+
+@settings(max_examples=4)
+@given(
+    st.lists(st.integers(1, 8), min_size=1, max_size=2),
+    st.integers(1, 3),
+    st.booleans(),
+    st.integers(0, 2**32 - 1),
+)
+def test_any_depths_have_exact_derivatives(depths, dimension, modes, seed):
+    with jax.enable_x64(True):
+        build = Modes if modes else lambda depths, size: square(size, depths)
+        problem = laws.some_problem(build(tuple(depths), dimension))
+        params = laws.random_params(problem.network, seed=seed)
+        laws.gradient_is_exact(problem, params)
+        laws.hessian_is_exact(problem, params)
+
+
+@pytest.mark.parametrize("example", dynamics.EXAMPLES, ids=named)
+def test_dynamics(example):
+    laws.dynamics(example)
+
+
+def test_gradient_descent_and_flow_are_what_they_say():
+    problem = laws.some_problem(square(3, (2, 3)))
+    params = laws.random_params(problem.network)
+    gradient = problem.gradient(params)
+    step = GradientDescent(0.1).step(problem, params, ())[0]
+    assert laws.same_bits(step, jax.tree.map(lambda w, g: w - 0.1 * g, params, gradient))
+    velocity = GradientFlow().velocity(problem, params)
+    assert laws.same_bits(velocity, jax.tree.map(lambda g: -g, gradient))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
+@pytest.mark.parametrize("example", observables.EXAMPLES, ids=named)
+def test_observables(example, dtype):
+    plain = dtype == np.float64 and example.name not in CURVATURE
+    laws.observable(example, laws.some_problem(Modes((2, 3), 3), dtype), plain=plain)
+    matrices = Pathways(((2, 3, 2), (2, 2, 3, 2)))
+    laws.observable(example, laws.some_problem(matrices, dtype), plain=False)
+
+
+@pytest.mark.parametrize("example", observables.EXAMPLES, ids=named)
+def test_observables_ignore_bases(example):
+    laws.observable_ignores_bases(example, equal=example.name not in CURVATURE)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
+@pytest.mark.parametrize("example", statistics.EXAMPLES, ids=named)
+def test_statistics(example, dtype):
+    laws.statistic(example, square(2, (2, 3)), dtype)
+
+
+@pytest.mark.parametrize("example", statistics.EXAMPLES, ids=named)
+def test_statistics_of_modes(example):
+    laws.statistic(example, Modes((3,), 2), np.float64)
+
+
+def quantities():
+    """What a prediction may be of: observables, statistics, and what the notation lists."""
+    listed = re.findall(r"^\|[^|]*\| `(\w+)` \|", NOTATION.read_text(encoding="utf-8"), re.M)
+    measured = (*observables.EXAMPLES, *statistics.EXAMPLES)
+    return {*listed, *(example.name for example in measured)}
+
+
+@pytest.mark.parametrize("example", theory.PREDICTIONS, ids=named)
+def test_predictions(example):
+    assert example.name in laws.PREDICTION_EXAMPLES, "give it arguments in laws.PREDICTION_EXAMPLES"
+    laws.prediction(example, laws.PREDICTION_EXAMPLES[example.name], quantities())
+
+
+# --- and the laws can say no ------------------------------------------------------------------
+
+
+class Ascent(Map):
+    """A map that climbs."""
+
+    learning_rate: float = 0.1
+
+    def init(self, problem, params):
+        return ()
+
+    def step(self, problem, params, memory):
+        return jax.tree.map(
+            lambda w, g: w + self.learning_rate * g, params, problem.gradient(params)
+        ), ()
+
+
+class Uphill(Flow):
+    """A flow that climbs."""
+
+    rtol: float = 1e-8
+    atol: float = 1e-10
+    arrival: float = 0.0
+
+    def velocity(self, problem, params):
+        return problem.gradient(params)
+
+
+@pytest.mark.parametrize("wrong", [Ascent(), Uphill()], ids=named)
+def test_a_dynamics_that_climbs_is_found_out(wrong):
+    with pytest.raises(AssertionError):
+        laws.dynamics(wrong)
+
+
+def test_an_affine_layer_is_found_out():
+    class Residual(Pathways):
+        def compose(self, later, earlier):
+            return later + earlier + later @ earlier
+
+    with pytest.raises(AssertionError):
+        laws.network(Residual(((2, 2, 2),)))
+
+
+def test_an_observable_of_the_wrong_rank_is_found_out():
+    @observables.observable(dims=("mode",), symbol="x", formula="x")
+    def norm(problem, params):
+        """A number that says it is a vector."""
+        return jnp.zeros(())
+
+    with pytest.raises(AssertionError):
+        laws.observable(norm, laws.some_problem(Modes((2,), 2)))
+
+
+def test_a_prediction_that_answers_outside_its_assumptions_is_found_out():
+    never = Assumption("never", "nothing departs", lambda target: 0.0)
+
+    @prediction("loss", symbol="ℓ", assumes=(never,), source="kim2026.1")
+    def silent(target):
+        """Half the target's square."""
+        return target**2 / 2
+
+    with pytest.raises((AssertionError, BrokenAssumption)):
+        laws.prediction(
+            silent, laws.Example({"target": 1.0}, {"never": {"target": -1.0}}), {"loss"}
+        )
