@@ -12,6 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from dlnlab.claims import Claim, Verdict
 from dlnlab.dynamics import GradientDescent
@@ -30,6 +33,15 @@ from dlnlab.observables import (
     sharpness,
     shares,
     svs_error,
+)
+from dlnlab.plotting import (
+    COLORS,
+    INK,
+    legend_above,
+    log_step_axis,
+    measured as measured_line,
+    panels,
+    predicted_level,
 )
 from dlnlab.problem import Problem
 from dlnlab.run import Run
@@ -248,3 +260,36 @@ CLAIMS = (
         (ALIGNED,),
     ),
 )
+
+
+def plot(measured: xr.Dataset, predicted: xr.Dataset) -> Figure:
+    """σ_1, σ_2 and their sum against the step, a panel for each step size."""
+    rates = np.atleast_1d(measured.learning_rate.values)
+    figure, axes = panels(1, rates.size, height=2.3, sharey=True)
+    lines: list[Line2D] = []
+    for ax, rate in zip(axes, rates, strict=True):
+        lane, theory = measured.sel(learning_rate=rate), predicted.sel(learning_rate=rate)
+        lines = _panel(ax, lane, theory)
+        ratio = float(rate / theory.stability_edge)
+        ax.set_title(f"η = {rate:.4g}\n({ratio:.2f} · 2/S)")
+    axes[0].set_ylabel("end-to-end value σ (target s = 1)")
+    legend_above(figure, lines)
+    return figure
+
+
+def _panel(ax: Axes, lane: xr.Dataset, theory: xr.Dataset) -> list[Line2D]:
+    # A logarithmic axis has no place for step 0; the start is drawn at step 1/2.
+    steps = np.maximum(lane.step.values, 0.5)
+    values = lane.mode_values.isel(mode=0)
+    lines = [measured_line(ax, steps, values.sum("pathway"), r"$\Sigma_h\,\sigma_h$", COLORS[2])]
+    for pathway in lane.pathway.values:
+        curve = values.sel(pathway=pathway)
+        lines.append(measured_line(ax, steps, curve, rf"$\sigma_{pathway + 1}$", COLORS[pathway]))
+    beyond = float(theory.stability_edge) < float(lane.learning_rate)
+    end = theory.edge_split if beyond else theory.flow_endpoint
+    for value in end.values:
+        label = "predicted end (λ = 2/η; below 2/S the flow's)"
+        lines.append(predicted_level(ax, float(value), label, INK))
+    log_step_axis(ax)
+    ax.set_ylim(-0.04, 1.4)
+    return lines[: len(lane.pathway) + 2]

@@ -9,9 +9,15 @@ import dataclasses
 
 import numpy as np
 import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from dlnlab.claims import Claim, Verdict
 from dlnlab.papers.kim2026 import fig1
+from dlnlab.plotting import COLORS, INK, legend_above, panels
+from dlnlab.theory.modes import flow_constant
+from dlnlab.typing import Any
 
 EXPERIMENT = dataclasses.replace(
     fig1.EXPERIMENT,
@@ -38,3 +44,91 @@ CLAIMS = (
         (fig1.ALIGNED,),
     ),
 )
+
+
+DEPTH, ALPHAS, TARGET = 20, (0.02, 0.01), 1.0
+
+
+def plot(measured: xr.Dataset, predicted: xr.Dataset) -> Figure:
+    """The runs in the plane (σ_1, σ_2), a panel for each step size."""
+    rates = np.atleast_1d(measured.learning_rate.values)
+    figure, axes = panels(1, rates.size, height=2.4, sharey=True)
+    shade = None
+    for ax, rate in zip(axes, rates, strict=True):
+        shade = _sharpness(ax)
+        lines = _path(ax, measured.sel(learning_rate=rate), predicted.sel(learning_rate=rate))
+        ax.set_title(f"η = {rate:.4g}")
+        ax.set_xlabel(r"$\sigma_1$")
+        ax.set_aspect("equal")
+    axes[0].set_ylabel(r"$\sigma_2$")
+    bar = figure.colorbar(shade, ax=axes, shrink=0.8, pad=0.01)
+    bar.set_label(r"sharpness $\Sigma_h L\,\sigma_h^{2-2/L}$", fontsize=7)
+    bar.ax.tick_params(labelsize=7)
+    legend_above(figure, lines)
+    return figure
+
+
+def _sharpness(ax: Axes) -> object:
+    grid = np.linspace(0, 1.25, 251)
+    first, second = np.meshgrid(grid, grid)
+    power = 2 - 2 / DEPTH
+    sharpness = DEPTH * (first**power + second**power)
+    return ax.contourf(
+        first, second, sharpness, levels=np.arange(0, 61, 4), cmap="Greys", alpha=0.55
+    )
+
+
+def _path(ax: Axes, lane: xr.Dataset, theory: xr.Dataset) -> list[Line2D]:
+    first, second = lane.mode_values.isel(mode=0).values.T
+    ax.plot([0, TARGET], [TARGET, 0], color=INK, linewidth=0.7, zorder=1)
+    (run,) = ax.plot(
+        first,
+        second,
+        color=COLORS[0],
+        linewidth=0.9,
+        marker=".",
+        markersize=2,
+        label="descent (at the recorded steps)",
+        zorder=2,
+    )
+    (flow,) = ax.plot(
+        *_flow_path(),
+        color=INK,
+        linewidth=1,
+        linestyle=(0, (4, 2.2)),
+        label="gradient flow, from z",
+        zorder=3,
+    )
+    end = np.asarray(theory.edge_split)
+    (edge,) = ax.plot(
+        *end,
+        marker="o",
+        markersize=6,
+        markerfacecolor="none",
+        linestyle="none",
+        color=COLORS[1],
+        label="predicted end, λ = 2/η",
+        zorder=4,
+    )
+    (last,) = ax.plot(
+        first[-1],
+        second[-1],
+        marker="x",
+        markersize=5,
+        linestyle="none",
+        color=COLORS[0],
+        label="end of the run",
+        zorder=5,
+    )
+    ax.set(xlim=(0, 1.25), ylim=(0, 1.25))
+    return [run, flow, edge, last]
+
+
+def _flow_path() -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """σ_2 as a function of σ_1 along the flow: F(w_1) − F(w_2) stays what it was."""
+    first = np.geomspace(ALPHAS[0], 0.9774, 300)
+    layers = [np.asarray(alpha) ** (1 / DEPTH) for alpha in ALPHAS]
+    start = flow_constant(layers[0], DEPTH) - flow_constant(layers[1], DEPTH)
+    charge = flow_constant(first ** (1 / DEPTH), DEPTH) - start
+    second = ((2 - DEPTH) * charge) ** (DEPTH / (2 - DEPTH))
+    return first, second

@@ -11,12 +11,16 @@ from typing import Annotated
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from dlnlab.claims import Claim, Verdict
 from dlnlab.dynamics import GradientDescent
 from dlnlab.experiment import Bound, Experiment
 from dlnlab.networks import Modes
 from dlnlab.observables import loss, observable
+from dlnlab.plotting import COLORS, FAINT, INK, legend_above, panels
 from dlnlab.problem import Problem
 from dlnlab.run import Run
 from dlnlab.schedule import last
@@ -73,8 +77,10 @@ EXPERIMENT = Experiment(
 
 
 def check_return(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
-    """The lowest point that any start reaches in two steps: above zero below η_WCR, below beyond."""
-    lowest = measured.layer_value.isel(step=2).min("start").sortby("edge_ratio").values
+    """The lowest point reached by any start that is thrown across the minimum and back: above zero
+    below η_WCR, below zero beyond."""
+    thrown = measured.layer_value.where(measured.layer_value.isel(step=1) > 1)
+    lowest = thrown.isel(step=2).min("start").sortby("edge_ratio").values
     sides = lowest[0] > 0 > lowest[-1]
     margin = min(lowest[0], -lowest[-1]) if sides else np.nan
     return Verdict.at_least(margin, 0, sample_size=measured.layer_value.isel(step=2).size)
@@ -89,3 +95,52 @@ CLAIMS = (
         ("one aligned, depth-balanced chain",),
     ),
 )
+
+
+def plot(measured: xr.Dataset, predicted: xr.Dataset) -> Figure:
+    """The loss of the chain with the two steps from the worst start, below and above η_WCR."""
+    ratios = np.atleast_1d(measured.edge_ratio.values)
+    figure, axes = panels(1, ratios.size, height=2.5, sharey=True)
+    for ax, ratio in zip(axes, ratios, strict=True):
+        lines = _orbit(ax, measured.sel(edge_ratio=ratio), predicted.sel(edge_ratio=ratio))
+        ax.set_title(rf"η = {ratio / _RETURN:.2f} $\eta_{{\rm WCR}}$  ({ratio:.3f} · 2/S)")
+        ax.set_xlabel("layer value w")
+    axes[0].set_ylabel("loss ½(w⁵ − s)², s = 1")
+    legend_above(figure, lines)
+    return figure
+
+
+def _orbit(ax: Axes, lanes: xr.Dataset, theory: xr.Dataset) -> list[Line2D]:
+    worst = int(np.argmax(lanes.layer_value.isel(step=1).values))
+    path, losses = lanes.layer_value.isel(start=worst).values, lanes.loss.isel(start=worst).values
+    grid = np.linspace(-0.75, 1.28, 400)
+    (well,) = ax.plot(grid, (grid**5 - 1) ** 2 / 2, color=FAINT, linewidth=1.2, label="loss")
+    (steps,) = ax.plot(
+        path,
+        losses,
+        color=COLORS[0],
+        marker="o",
+        markersize=3.5,
+        label="two steps from the start that is thrown farthest",
+    )
+    for number, (w, height) in enumerate(zip(path, losses, strict=True)):
+        ax.annotate(
+            f"$w_{number}$",
+            (w, height),
+            (3, 5),
+            textcoords="offset points",
+            fontsize=7,
+            color=COLORS[0],
+        )
+    said = float(theory.map_value[worst])
+    (first,) = ax.plot(
+        [said, said],
+        [0, 1.1],
+        color=INK,
+        linewidth=1,
+        linestyle=(0, (4, 2.2)),
+        label=r"predicted $w_1 = f_\eta(w_0)$",
+    )
+    ax.axvline(0, color=FAINT, linewidth=0.7)
+    ax.set_ylim(-0.03, 1.1)
+    return [well, steps, first]

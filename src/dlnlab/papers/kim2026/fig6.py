@@ -9,11 +9,16 @@ import dataclasses
 
 import numpy as np
 import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from dlnlab.claims import Claim, Verdict
 from dlnlab.experiment import Bound
 from dlnlab.papers.kim2026 import fig5
-from dlnlab.theory.stability import map_value, worst_case_return_constant
+from dlnlab.plotting import COLORS, FAINT, legend_above, panels
+from dlnlab.plotting import measured as measured_line
+from dlnlab.plotting import predicted as predicted_line
+from dlnlab.theory.stability import map_value, return_path, worst_case_return_constant
 
 DEPTHS = (2, 3, 5, 20)
 EXPERIMENT = dataclasses.replace(
@@ -66,3 +71,40 @@ CLAIMS = (
         ("one aligned, depth-balanced chain",),
     ),
 )
+
+
+def plot(measured: xr.Dataset, predicted: xr.Dataset) -> Figure:
+    """f_η against w, a panel for each depth, a curve for each step size."""
+    depths = np.atleast_1d(measured.depth.values)
+    figure, axes = panels(1, depths.size, height=2.6, sharey=True)
+    for ax, depth in zip(axes, depths, strict=True):
+        _maps(ax, measured.sel(depth=depth), predicted.sel(depth=depth), int(depth))
+        ax.set(title=f"L = {depth}", xlabel="layer value w", xlim=(0, 1.3), ylim=(-0.5, 1.65))
+    axes[0].set_ylabel("after one step, f_η(w)")
+    lines = [line for line in axes[0].get_lines() if not str(line.get_label()).startswith("_")]
+    legend_above(figure, lines, columns=4)
+    return figure
+
+
+def _maps(ax: Axes, lanes: xr.Dataset, theory: xr.Dataset, depth: int) -> None:
+    ax.plot([0, 1.3], [0, 1.3], color=FAINT, linewidth=0.7)
+    ax.axhline(0, color=FAINT, linewidth=0.7)
+    for k, ratio in enumerate(lanes.edge_ratio.values):
+        color, x = COLORS[k % len(COLORS)], lanes.start.values
+        curve = lanes.layer_value.isel(step=1).sel(edge_ratio=ratio)
+        measured_line(ax, x, curve, f"ηS/2 = {ratio:.3g}", color)
+        label = "theory" if k == 0 else ""
+        predicted_line(ax, x, theory.map_value.sel(edge_ratio=ratio), label)
+        if ratio > 0.5:
+            top = return_path(ratio * 2 / depth, 1.0, depth)
+            ax.plot(
+                [top.argmax, top.highest],
+                [top.highest, top.returned],
+                "o",
+                markersize=3,
+                color=color,
+                markeredgecolor="white",
+                markeredgewidth=0.5,
+                zorder=4,
+                label="(c, f(c)) and (f(c), f(f(c)))" if k == 1 else "",
+            )

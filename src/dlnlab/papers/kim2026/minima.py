@@ -11,6 +11,7 @@ from typing import Annotated
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
+from matplotlib.figure import Figure
 
 from dlnlab.claims import Claim, Verdict
 from dlnlab.dynamics import GradientDescent
@@ -18,6 +19,9 @@ from dlnlab.errors import InputError
 from dlnlab.experiment import Bound, Experiment
 from dlnlab.networks import Modes
 from dlnlab.observables import loss, mode_values, sharpness
+from dlnlab.plotting import COLORS, INK, legend_above, panels
+from dlnlab.plotting import measured as measured_line
+from dlnlab.plotting import predicted as predicted_line
 from dlnlab.problem import Problem
 from dlnlab.run import Run
 from dlnlab.schema import Coordinate
@@ -115,3 +119,38 @@ CLAIMS = (
         ("aligned, depth-balanced pathways",),
     ),
 )
+
+
+def plot(measured: xr.Dataset, predicted: xr.Dataset) -> Figure:
+    """Sharpness against the share of the first pathway, a panel for each pair of depths."""
+    pairs = np.atleast_1d(measured.depths.values)
+    columns = min(3, pairs.size)
+    rows = -(-pairs.size // columns)
+    figure, axes = panels(rows, columns, height=0.3 + 1.75 * rows, sharex=True)
+    for ax, pair in zip(axes, pairs, strict=False):
+        found, theory = measured.sel(depths=pair), predicted.sel(depths=pair)
+        lines = [
+            measured_line(ax, found.share, found.sharpness.isel(step=0), "Hessian", COLORS[0]),
+            predicted_line(
+                ax, theory.share, theory.sharpness_at_minimum, r"$\Sigma_h L_h\,\sigma_h^{2-2/L_h}$"
+            ),
+        ]
+        least = 2 / float(theory.flattest_edge[0])
+        lines.append(
+            ax.axhline(
+                least,
+                color=INK,
+                linewidth=0.8,
+                linestyle=(0, (1, 1.6)),
+                label=r"$\lambda^{\min}$ of theory",
+            )
+        )
+        ax.set_title("depths " + pair.replace(",", " and "))
+        if np.ptp(found.sharpness.values) < 1e-6:
+            ax.set_ylim(0.9 * least, 1.1 * least)
+    for ax in axes[-columns:]:
+        ax.set_xlabel("share of the first pathway")
+    for ax in axes[::columns]:
+        ax.set_ylabel(r"sharpness $\lambda_{\max}$")
+    legend_above(figure, lines)
+    return figure

@@ -10,11 +10,14 @@ from typing import Annotated
 
 import numpy as np
 import xarray as xr
+from matplotlib.figure import Figure
 
 from dlnlab.claims import Claim, Verdict
 from dlnlab.experiment import Bound, Experiment
 from dlnlab.observables import loss, mode_values, sharpness
 from dlnlab.papers.kim2026 import fig1
+from dlnlab.plotting import COLORS, edge_line, legend_above, measured as measured_line, panels
+from dlnlab.plotting import predicted as predicted_line
 from dlnlab.run import Run
 from dlnlab.schedule import last
 from dlnlab.schema import Coordinate
@@ -88,3 +91,19 @@ CLAIMS = (
         ("aligned, depth-balanced pathways", "η below 2/λ^min"),
     ),
 )
+
+
+def plot(measured: xr.Dataset, predicted: xr.Dataset) -> Figure:
+    """Sharpness of the end against the step size, with the flow's and the edge."""
+    figure, (ax,) = panels(1, 1, height=2.5)
+    rates = measured.learning_rate.values
+    lines = [
+        measured_line(ax, rates, measured.sharpness.isel(step=-1), "end of descent", COLORS[0]),
+        predicted_line(ax, rates, predicted.flow_end_sharpness, "flow's end"),
+        predicted_line(ax, rates, predicted.edge_sharpness, "2/η", COLORS[1]),
+    ]
+    edge_line(ax, float(predicted.stability_edge[0]), "2/S", vertical=True)
+    edge_line(ax, 2 / float(predicted.flow_end_sharpness[0]), "2/λ", vertical=True)
+    ax.set(xlabel="step size η", ylabel=r"sharpness $\lambda_{\max}$", ylim=(12, 23))
+    legend_above(figure, lines)
+    return figure
