@@ -3,7 +3,7 @@
 In README, CONTRIBUTING and docs every fenced block is one of these:
 
     ```python               is executed; blocks of one document share their names, and its lines
-                            `#> …` are what it prints
+                            `# > …` are what it prints
     ```python file=two.py   is written to that file, for the commands below it
     ```console              each `$ dln …` is carried out and ends well; lines below it are what it
                             prints, `…` standing for anything
@@ -71,11 +71,11 @@ def test_blocks_do_what_they_say(document, tmp_path, monkeypatch):
 
 
 def run_python(block, names, filename):
-    """Execute a block with its own line numbers; compare what it prints with its `#>` lines."""
+    """Execute a block with its own line numbers; compare what it prints with its `# >` lines."""
     printed, padded = io.StringIO(), "\n" * (block.line - 1) + block.text
     with contextlib.redirect_stdout(printed):
         exec(compile(padded, filename, "exec"), names)
-    expected = re.findall(r"^ *#> ?(.*)$", block.text, re.M)
+    expected = re.findall(r"^ *# > (.*)$", block.text, re.M)
     assert printed.getvalue().splitlines() == expected
 
 
@@ -127,7 +127,7 @@ def test_links_lead_somewhere(document):
 
 def test_the_runner_can_say_no():
     with pytest.raises(AssertionError):
-        run_python(Block("python", "", "print(1)\n#> 2\n", 1), {}, "wrong")
+        run_python(Block("python", "", "print(1)\n# > 2\n", 1), {}, "wrong")
     with pytest.raises(AssertionError):
         run_console("$ dln no-such-command\n", "wrong")
     with pytest.raises(AssertionError):

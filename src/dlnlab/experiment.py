@@ -159,7 +159,7 @@ def _predict(bound: Bound, points: Grid, measured: xr.Dataset, stretch: bool) ->
         attrs["stretched" if stretch else "broken"] = told
     dims = bound.prediction.dims[-len(shape) :] if shape else ()
     return xr.DataArray(
-        np.asarray(filled).reshape(*points.shape, *shape), dims=(*points.axes, *dims), attrs=attrs
+        np.asarray(filled).reshape((*points.shape, *shape)), dims=(*points.axes, *dims), attrs=attrs
     )
 
 

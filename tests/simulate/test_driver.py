@@ -43,7 +43,11 @@ def build(
 
 
 EXPERIMENT = Experiment(
-    build, title="random pathways", steps=60, schedule=linear(5), observe=(loss, singular_values),
+    build,
+    title="random pathways",
+    steps=60,
+    schedule=linear(5),
+    observe=(loss, singular_values),
     statistics=(FirstRise(),),
 )
 
@@ -128,7 +132,9 @@ def test_pure_record_and_simulate_agree():
         statistics = (FirstRise(), Lyapunov(), Outcome(), Period(), Maximum(loss))
         pure = record(run, moments, (loss, mode_values), statistics)
         traced = jax.jit(lambda r: record(r, moments, (loss, mode_values), statistics))(run)
-    labelled = simulate(run, steps=60, schedule=last(60), observe=(loss, mode_values), statistics=statistics)
+    labelled = simulate(
+        run, steps=60, schedule=last(60), observe=(loss, mode_values), statistics=statistics
+    )
     for name in ("loss", "mode_values", "maximum_loss"):
         np.testing.assert_allclose(pure[name], labelled[name].sel(step=moments), rtol=1e-12)
         np.testing.assert_allclose(traced[name], pure[name], rtol=1e-12)
@@ -138,8 +144,17 @@ def test_pure_record_and_simulate_agree():
 def test_float32_stays_float32():
     run = build(0.1, 0.5, 0)
     assert run.params[0][0].dtype == jnp.float32
-    statistics = (FirstRise(), Lyapunov(), Outcome(), Period(), Maximum(loss), FirstTime(loss, below=0.1))
-    measured = simulate(run, steps=10, observe=(loss, mode_values, sharpness), statistics=statistics)
+    statistics = (
+        FirstRise(),
+        Lyapunov(),
+        Outcome(),
+        Period(),
+        Maximum(loss),
+        FirstTime(loss, below=0.1),
+    )
+    measured = simulate(
+        run, steps=10, observe=(loss, mode_values, sharpness), statistics=statistics
+    )
     for name in ("loss", "mode_values", "sharpness", "lyapunov", "maximum_loss", "first_rise"):
         assert measured[name].dtype == np.float32, name
     flow = Run(run.problem, GradientFlow(rtol=1e-4, atol=1e-6), run.params)
@@ -149,9 +164,16 @@ def test_float32_stays_float32():
 def test_a_diverged_lane_is_data_and_leaves_its_neighbours_alone():
     rates = [0.1, 5.0, 0.2]
     measured = EXPERIMENT.measure(learning_rate=rates)
-    assert [STATUS_MEANINGS[s] for s in measured.status.values] == ["ran_to_end", "diverged", "ran_to_end"]
+    assert [STATUS_MEANINGS[s] for s in measured.status.values] == [
+        "ran_to_end",
+        "diverged",
+        "ran_to_end",
+    ]
     assert np.isnan(measured.loss.values[1, -1]) and np.isfinite(measured.loss.values[1, 0])
-    same(measured.isel(learning_rate=0).drop_vars("learning_rate"), EXPERIMENT.measure(learning_rate=0.1))
+    same(
+        measured.isel(learning_rate=0).drop_vars("learning_rate"),
+        EXPERIMENT.measure(learning_rate=0.1),
+    )
 
 
 def test_time_stops_each_learning_rate_at_its_own_step():
@@ -177,7 +199,9 @@ def test_memory_does_not_grow_with_steps():
             for steps in (100, 10**9)
         )
     assert few.shape == many.shape
-    assert {k: v.nbytes for k, v in few.arrays.items()} == {k: v.nbytes for k, v in many.arrays.items()}
+    assert {k: v.nbytes for k, v in few.arrays.items()} == {
+        k: v.nbytes for k, v in many.arrays.items()
+    }
 
 
 @pytest.mark.parametrize(
@@ -262,10 +286,13 @@ def test_modes_of_deep_networks_differentiate_as_shallow_ones_do():
     with jax.enable_x64(True):
         for network in (Modes((9, 8), 3), square(3, (9, 8))):
             target = jnp.array([1.0, 0.5, 0.2])
-            problem = Problem(network, Whitened(target if isinstance(network, Modes) else jnp.diag(target)))
+            problem = Problem(
+                network, Whitened(target if isinstance(network, Modes) else jnp.diag(target))
+            )
             key = jax.random.key(0)
             params = jax.tree.map(
-                lambda w: w + 0.3 * jax.random.normal(key, w.shape), scaled_identity(problem, (0.3, 0.2))
+                lambda w: w + 0.3 * jax.random.normal(key, w.shape),
+                scaled_identity(problem, (0.3, 0.2)),
             )
             tangent = jax.tree.map(jnp.cos, params)
             deep = problem.gradient(params), problem.hessian_vector(params, tangent)

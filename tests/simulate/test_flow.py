@@ -56,8 +56,11 @@ def test_flow_conserves_balance_gaps_and_z():
     with jax.enable_x64(True):
         network = Pathways(((3, 4, 3), (3, 3, 5, 3)))
         problem = Problem(network, Whitened(jnp.diag(jnp.array([2.0, 1.0, 0.5]))))
-        random = Run(problem, GradientFlow(rtol=rtol, atol=1e-13, arrival=0.0),
-                     gaussian(network, jax.random.key(0), std=0.3))
+        random = Run(
+            problem,
+            GradientFlow(rtol=rtol, atol=1e-13, arrival=0.0),
+            gaussian(network, jax.random.key(0), std=0.3),
+        )
         gaps = simulate(random, time=20.0, observe=(balance_gap,)).balance_gap
         # The gap is quadratic in weights of order one; each of some hundreds of steps errs by rtol.
         assert float(np.abs(gaps - gaps[0]).max()) < 1000 * rtol
@@ -83,8 +86,12 @@ def test_descent_tends_to_the_flow_with_order_one():
         exact = simulate(flow, time=2.0, observe=(mode_values,)).mode_values[-1].values
         errors = [
             np.abs(
-                simulate(Run(problem, GradientDescent(rate), params), time=2.0, observe=(mode_values,))
-                .mode_values[-1].values - exact
+                simulate(
+                    Run(problem, GradientDescent(rate), params), time=2.0, observe=(mode_values,)
+                )
+                .mode_values[-1]
+                .values
+                - exact
             ).max()
             for rate in rates
         ]

@@ -11,7 +11,20 @@ from dlnlab.schema.values import check, number
 Kind = Literal["float", "int", "bool", "literal", "ints", "floats", "table"]
 
 RESERVED = frozenset(
-    ["steps", "time", "seeds", "out", "json", "force", "store", "observe", "record"]
+    [
+        "steps",
+        "time",
+        "seeds",
+        "out",
+        "json",
+        "force",
+        "store",
+        "observe",
+        "record",
+        "threads",
+        "help",
+        "version",
+    ]
 )
 
 _KINDS: dict[Any, Kind] = {

@@ -132,6 +132,7 @@ def simulate_grid(
     **Arguments, Returns, Raises:** as for `simulate`; the grid's axes come first. `threads` is the
     number of tiles computed at a time, by default one for each processor.
     """
+    limits.check_points(points.size)
     groups = [
         (_source(build, points.parameters, group), _columns(points, group), group.indices)
         for group in points.groups()
@@ -186,7 +187,7 @@ def _works(
     total = max(horizon.max() for horizon in horizons)
     count = schedule.count(float(total), is_map)
     limits.check_size([s.row_bytes for s in found], [len(r) for r in rates], count)
-    limits.check_length([s.scalars for s in found], [len(r) for r in rates], int(total), is_map)
+    limits.check_length([s.operations for s in found], [len(r) for r in rates], int(total), is_map)
     moments = schedule.steps(int(total)) if is_map else schedule.times(float(total))
     return [
         Work(program, columns, moments, horizon, rate, shape.cut(len(moments)))

@@ -10,8 +10,8 @@ from dlnlab.observables.base import Observable
 from dlnlab.statistics.base import Statistic
 from dlnlab.typing import Any
 
-MOST_UPDATES = 1e15
-"""Updates of one number each: about a fortnight on one core."""
+MOST_OPERATIONS = 1e16
+"""Floating-point operations of the gradients: about a fortnight on one core."""
 
 
 def check_names(observe: Sequence[Observable], statistics: Sequence[Statistic]) -> None:
@@ -22,6 +22,16 @@ def check_names(observe: Sequence[Observable], statistics: Sequence[Statistic]) 
             raise InputError(
                 f"{name} is recorded twice; leave one out, or name it with bind(name=…)."
             )
+
+
+def check_points(points: int) -> None:
+    """Refuse a grid whose mere list of points does not fit into memory."""
+    have = available_memory()
+    if points * 64 > have:
+        raise InputError(
+            f"the sweep has {points:,} points, whose list alone needs {_bytes(points * 64)}, and "
+            f"{_bytes(have)} of memory is free; sweep fewer values, or fewer coordinates at a time."
+        )
 
 
 def same_kind(are_maps: Sequence[bool]) -> bool:
@@ -84,15 +94,17 @@ def check_state(bytes_needed: int) -> None:
         )
 
 
-def check_length(scalars: Sequence[int], lanes: Sequence[int], total: int, is_map: bool) -> None:
-    """Refuse what would take weeks."""
+def check_length(
+    operations: Sequence[float], lanes: Sequence[int], total: int, is_map: bool
+) -> None:
+    """Refuse what would take weeks; `operations` are those of one step of one lane."""
     if not is_map:
         return
-    updates = float(total) * sum(s * n for s, n in zip(scalars, lanes, strict=True))
-    if updates > MOST_UPDATES:
+    whole = float(total) * sum(o * n for o, n in zip(operations, lanes, strict=True))
+    if whole > MOST_OPERATIONS:
         raise InputError(
-            f"{total:,} steps of {sum(lanes):,} lanes are {updates:.1g} updates of a number, and "
-            f"more than {MOST_UPDATES:.0e} take weeks; lower the steps, the points or the size."
+            f"{total:,} steps of {sum(lanes):,} lanes are {whole:.1g} operations, and more than "
+            f"{MOST_OPERATIONS:.0e} take weeks; lower the steps, the points or the size."
         )
 
 

@@ -57,7 +57,7 @@ class Shapes(NamedTuple):
     """What a program's shapes decide before anything is computed."""
 
     row: dict[str, jax.ShapeDtypeStruct]
-    scalars: int
+    operations: float
     tile: int
     chunk: int
     is_map: bool
@@ -83,7 +83,16 @@ def shapes(program: Program, columns: PyTree) -> Shapes:
     limits.check_state(8 * 6 * scalars)
     row = jax.eval_shape(program.row, lane_columns, lane, moment)
     tile = 2 ** max(0, min(int(math.log2(_TILE_LANES)), int(math.log2(_TILE_SCALARS / params))))
-    return Shapes(row, scalars, tile, 1, run.is_map)
+    return Shapes(row, _operations(run), tile, 1, run.is_map)
+
+
+def _operations(run: Run) -> float:
+    """Floating-point operations of one gradient, to an order of magnitude: three products of each
+    layer with its neighbour, forwards and backwards."""
+    layers = [leaf.shape for pathway in run.params for leaf in pathway]
+    return float(
+        sum(6 * math.prod(shape) * (shape[-1] if len(shape) > 1 else 1) for shape in layers)
+    )
 
 
 @functools.lru_cache(maxsize=64)
