@@ -70,11 +70,11 @@ def test_reduced_and_full_descent_agree(known_basis):
 
 def test_reduction_at_the_start_is_its_own_lift():
     rng = np.random.default_rng(1)
-    target, params, _, left, right = aligned(rng, ((3, 4, 3),), np.array([1.0, 0.3]), 3, 3)
+    target, params, _, _, _ = aligned(rng, ((3, 4, 3),), np.array([1.0, 0.3]), 3, 3)
     with jax.enable_x64(True):
         problem = Problem(chain((3, 4, 3)), Whitened(jnp.asarray(target)))
         with pytest.raises(NotReducible):
-            # Two modes of three: the third pair of singular vectors is not where the weights have it.
+            # The third pair of singular vectors is not where the weights have it.
             reduce(problem, ((params[0][0] + 0.1 * rng.normal(size=(4, 3)), params[0][1]),))
         made = reduce(problem, params)
         for a, b in zip(

@@ -135,7 +135,8 @@ class Experiment:
 
 def _predict(bound: Bound, points: Grid, measured: xr.Dataset, stretch: bool) -> xr.DataArray:
     lanes = measured.stack(lane=tuple(points.axes)) if points.axes else measured.expand_dims("lane")
-    values, broken = [], {}
+    values: list[Any] = []
+    broken: dict[str, tuple[int, float]] = {}
     for index in range(points.size):
         arguments = bound.arguments(points.point(index), lanes.isel(lane=index))
         found = bound.prediction.broken(**arguments)

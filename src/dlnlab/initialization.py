@@ -45,7 +45,7 @@ def _aligned_isometries(problem: Problem, pathway: tuple[tuple[int, ...], ...]) 
     task, dtype = problem.task, problem.task.target.dtype
     if task.left is None or task.right is None:
         return [jnp.ones(shape, dtype) for shape in pathway]
-    layers = [jnp.eye(*shape, dtype=dtype) for shape in pathway]
+    layers = [jnp.eye(shape[0], shape[1], dtype=dtype) for shape in pathway]
     modes = task.left.shape[1]
     if len(layers) == 1:
         return [task.left @ task.right.T]
@@ -119,7 +119,7 @@ def balanced(problem: Problem, key: Key[Array, ""], scale: float | Array) -> Par
 
 def _balanced_modes(
     key: Array, pathway: tuple[tuple[int, ...], ...], scale: float | Array
-) -> tuple:
+) -> tuple[Array, ...]:
     depth = len(pathway)
     value = jnp.abs(scale * jax.random.normal(key, pathway[0])) ** (1 / depth)
     return (value,) * depth

@@ -179,10 +179,10 @@ def pathway_products(network: Network, params: Params) -> tuple[Array, ...]:
 
 def _pathway_product(network: Network, layers: tuple[Array, ...]) -> Array:
     """The product of one pathway; a deep one's layers of equal shape are folded on their own."""
-    first, *inner, last = layers if len(layers) > UNROLLED_DEPTH else (None, None)
-    if first is None or len({layer.shape for layer in inner}) > 1:
+    inner = layers[1:-1]
+    if len(layers) <= UNROLLED_DEPTH or len({layer.shape for layer in inner}) > 1:
         return _compose_all(network, layers)
-    return _compose_all(network, (first, _deep_product(network, tuple(inner)), last))
+    return _compose_all(network, (layers[0], _deep_product(network, inner), layers[-1]))
 
 
 def _compose_all(network: Network, layers: tuple[Array, ...]) -> Array:

@@ -22,6 +22,7 @@ from dlnlab.tasks import Whitened
 from dlnlab.typing import Any, Params
 
 Matrix = np.ndarray[Any, Any]
+Matrices = tuple[tuple[Matrix, ...], ...]
 
 
 class NotReducible(InputError):
@@ -42,13 +43,13 @@ class Certificate:
 
 @dataclass(frozen=True)
 class Reduction:
-    """The equivalent network of modes: its problem and parameters, the certificate, the way back."""
+    """The equivalent network of modes: problem, parameters, certificate, and the way back."""
 
     problem: Problem
     params: Params
     certificate: Certificate
-    full: Params
-    bases: tuple[tuple[Matrix, ...], ...]
+    full: Matrices
+    bases: Matrices
 
     def lift(self, params: Params) -> Params:
         """The matrices whose modes are these: `W + Σ_i (w_i − w_i(0)) q_{l+1,i} q_{l,i}ᵀ`.
@@ -94,8 +95,8 @@ def reduce(problem: Problem, params: Params, tolerance: float = 1e-10) -> Reduct
     found = _reduce(problem, full, *_common_bases(np.asarray(task.target, np.float64), full))
     if _broken(found.certificate, tolerance) is not None:
         raise NotReducible(
-            f"{_broken(given.certificate, tolerance)}, where at most {tolerance:.3g} is allowed; start on the SVS set "
-            "(dlnlab.initialization.scaled_identity), or simulate the matrices themselves."
+            f"{_broken(given.certificate, tolerance)}, where at most {tolerance:.3g} is allowed; "
+            "start on the SVS set (dlnlab.initialization.scaled_identity), or simulate the matrices themselves."
         )
     return found
 
@@ -108,7 +109,7 @@ def _broken(certificate: Certificate, tolerance: float) -> str | None:
     return None
 
 
-def _reduce(problem: Problem, full: Params, left: Matrix, right: Matrix) -> Reduction:
+def _reduce(problem: Problem, full: Matrices, left: Matrix, right: Matrix) -> Reduction:
     """The reduction in given end bases, whatever its certificate says."""
     target = np.asarray(problem.task.target, np.float64)
     strengths = np.einsum("oi,od,di->i", left, target, right)
@@ -142,13 +143,14 @@ def _relative(error: Matrix, whole: Matrix) -> float:
     return float(np.linalg.norm(error) / size) if size > 0 else float(np.linalg.norm(error))
 
 
-def _common_bases(target: Matrix, full: Params) -> tuple[Matrix, Matrix]:
+def _common_bases(target: Matrix, full: Matrices) -> tuple[Matrix, Matrix]:
     """U and V that diagonalise the target and all partial products, if any do.
 
     A generic positive combination of commuting symmetric matrices separates whatever any of them
     separates; the irrational coefficients leave no accident to chance.
     """
-    wholes = [target, *(functools.reduce(lambda p, w: w @ p, pathway) for pathway in full)]
+    products: list[Matrix] = [functools.reduce(lambda p, w: w @ p, pathway) for pathway in full]
+    wholes = [target, *products]
     partials = [p for pathway in full for p in itertools.accumulate(pathway, lambda p, w: w @ p)]
     grams = [p.T @ p for p in (target, *partials)]
     grams += [(target.T @ w + w.T @ target) / 2 for w in wholes[1:]]

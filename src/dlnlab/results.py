@@ -36,7 +36,8 @@ def label(
     moments, is_map = works[0].moments, works[0].shape.is_map
     axis = "step" if is_map else "time"
     variables = {}
-    owners = {item.name: item for item in (*observe, *statistics)}
+    named: list[Observable | Statistic] = [*observe, *statistics]
+    owners = {item.name: item for item in named}
     for name in works[0].arrays:
         whole = _gather([work.arrays[name] for work in works], indices, points.size)
         if name == "status":
@@ -66,8 +67,8 @@ def _gather(
     missing = np.nan if np.issubdtype(dtype, np.floating) else -1
     whole = np.full((size, *inner), missing, dtype)
     for part, lanes in zip(parts, indices, strict=True):
-        region = tuple(slice(n) for n in part.shape[1:])
-        whole[(lanes, *region)] = part
+        region: Any = (lanes, *(slice(n) for n in part.shape[1:]))
+        whole[region] = part
     return whole
 
 
@@ -122,7 +123,7 @@ def _coords(
 def _times(points: Grid, moments: np.ndarray[Any, Any], rates: np.ndarray[Any, Any]) -> Any:
     """`time = learning rate × step`, over those axes on which the learning rate varies."""
     by_axis = rates.reshape(points.shape)
-    varying = []
+    varying: list[str] = []
     for position, name in reversed(list(enumerate(points.axes))):
         first = by_axis.take([0], axis=position)
         if np.array_equal(np.broadcast_to(first, by_axis.shape), by_axis, equal_nan=True):

@@ -34,7 +34,7 @@ class Whitened(eqx.Module):
 
     def __init__(
         self,
-        target: Float[Array, "..."],
+        target: Float[Array | np.ndarray, "..."],
         label_noise: float | Float[Array, ""] = 0.0,
         basis: tuple[Float[Array, "out mode"], Float[Array, "in mode"]] | None = None,
     ) -> None:
@@ -57,4 +57,7 @@ class Whitened(eqx.Module):
             )
 
 
-EXAMPLES = (Whitened(np.diag([3.0, 2.0, 1.0])), Whitened(np.array([3.0, 2.0, 1.0])))
+EXAMPLES: tuple[Whitened, ...] = (
+    Whitened(np.diag([3.0, 2.0, 1.0])),
+    Whitened(np.array([3.0, 2.0, 1.0])),
+)

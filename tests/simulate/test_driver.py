@@ -24,8 +24,7 @@ from dlnlab.results import STATUS_MEANINGS
 from dlnlab.run import Run
 from dlnlab.schedule import last, linear, logarithmic
 from dlnlab.schema import Coordinate
-from dlnlab.simulate import Interrupted, record, simulate
-from dlnlab.simulate import grids, limits, tiles, workers
+from dlnlab.simulate import Interrupted, grids, limits, record, simulate, tiles, workers
 from dlnlab.statistics import FirstRise, FirstTime, Lyapunov, Maximum, Outcome, Period
 from dlnlab.tasks import Whitened
 
@@ -289,9 +288,8 @@ def test_modes_of_deep_networks_differentiate_as_shallow_ones_do():
             problem = Problem(
                 network, Whitened(target if isinstance(network, Modes) else jnp.diag(target))
             )
-            key = jax.random.key(0)
             params = jax.tree.map(
-                lambda w: w + 0.3 * jax.random.normal(key, w.shape),
+                lambda w: w + 0.3 * jax.random.normal(jax.random.key(0), w.shape),
                 scaled_identity(problem, (0.3, 0.2)),
             )
             tangent = jax.tree.map(jnp.cos, params)

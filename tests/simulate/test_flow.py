@@ -1,4 +1,4 @@
-"""Gradient flow against the closed form, its conserved quantities, and descent's order towards it."""
+"""Gradient flow: the closed form, what it conserves, and descent's order towards it."""
 
 import jax
 import jax.numpy as jnp

@@ -54,7 +54,7 @@ class Optax(Map):
     """
 
     factory: Callable[..., optax.GradientTransformation] = eqx.field(static=True)
-    learning_rate: Scalar | float
+    learning_rate: Scalar | float = eqx.field()
     options: tuple[tuple[str, Any], ...] = eqx.field(static=True, default=())
 
     def _optimizer(self) -> optax.GradientTransformation:
@@ -68,9 +68,9 @@ class Optax(Map):
         return optax.apply_updates(params, updates), memory
 
 
-EXAMPLES = (
+EXAMPLES: tuple[Flow | Map, ...] = (
     GradientFlow(),
     GradientDescent(0.01),
-    Optax(optax.adam, 0.01),
-    Optax(optax.sgd, 0.01, (("momentum", 0.9),)),
+    Optax(factory=optax.adam, learning_rate=0.01),
+    Optax(factory=optax.sgd, learning_rate=0.01, options=(("momentum", 0.9),)),
 )

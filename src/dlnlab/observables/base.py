@@ -28,7 +28,7 @@ class Observable:
         return self.function(problem, params, **dict(self.bound))
 
     def bind(self, *, name: str | None = None, **arguments: Any) -> "Observable":
-        """The same observable with arguments of its function fixed, say `top_eigenvalues.bind(k=3)`."""
+        """The same observable with arguments fixed, say `top_eigenvalues.bind(k=3)`."""
         bound = tuple(sorted({**dict(self.bound), **arguments}.items()))
         return replace(self, bound=bound, name=name or self.name)
 

@@ -49,7 +49,7 @@ def sharpness(problem: Problem, params: Params) -> Sharpness:
 
 @observable(dims=("eigenvalue",), symbol="λ_1 ≥ λ_2 ≥ …", formula="largest eigenvalues of ∇²ℓ")
 def top_eigenvalues(problem: Problem, params: Params, k: int = 5) -> TopEigenvalues:
-    """The k largest algebraic eigenvalues of the Hessian, with residuals; `bind(k=…)` for others."""
+    """The k largest algebraic Hessian eigenvalues, with residuals; `bind(k=…)` for others."""
     pairs = _top(problem, params, k)
     missing = (0, k - pairs.values.size)
     return TopEigenvalues(

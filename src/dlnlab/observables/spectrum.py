@@ -1,4 +1,4 @@
-"""Singular values of the network and of its layers, and how far their bases are from the target's."""
+"""Singular values of the network and its layers, and how far their bases are from the target's."""
 
 import jax
 import jax.numpy as jnp

@@ -106,14 +106,13 @@ def _map_step(run: Run, statistics: Statistics, lane: Lane, index: Array, horizo
     finite = jnp.isfinite(problem.loss(after))
     step = Step(lane.params, after, index, time, rate, horizon - index, pushforward)
     moved = Lane(after, memory, _update(run, statistics, lane, step), time, lane.status)
-    frozen = Lane(
-        lane.params, lane.memory, lane.statistics, lane.time, lane.status + Status.DIVERGED
-    )
+    diverged = jnp.full_like(lane.status, Status.DIVERGED)
+    frozen = Lane(lane.params, lane.memory, lane.statistics, lane.time, diverged)
     return _where(finite, moved, frozen)
 
 
 class FlowMemory(NamedTuple):
-    """What the integrator carries: the last accepted step's start, its own states, the top speed."""
+    """What the integrator carries: the last accepted step's start, its states, the top speed."""
 
     before: Params
     time_before: Scalar
@@ -127,7 +126,7 @@ class FlowMemory(NamedTuple):
 _SOLVER = diffrax.Dopri8()
 
 
-def _term(run: Run) -> diffrax.ODETerm:
+def _term(run: Run) -> "diffrax.ODETerm[Any]":
     dynamics = run.dynamics
     assert isinstance(dynamics, Flow)
     return diffrax.ODETerm(lambda t, params, args: dynamics.velocity(run.problem, params))
@@ -148,7 +147,7 @@ def _flow_init(run: Run) -> FlowMemory:
     return FlowMemory(
         before=params,
         time_before=zero,
-        time_next=time_next,
+        time_next=jnp.asarray(time_next),
         solver=_SOLVER.init(term, zero, time_next, params, None),
         controller=controller,
         accepted=jnp.asarray(0),
@@ -187,7 +186,7 @@ def _flow_attempt(run: Run, statistics: Statistics, lane: Lane) -> Lane:
     flow, memory = run.dynamics, lane.memory
     assert isinstance(flow, Flow)
     after, error, solver = _flow_step(run, lane.time, memory.time_next, lane.params, memory.solver)
-    keep, start, time_next, _, controller, _ = _controller(flow).adapt_step_size(
+    keep, _, time_next, _, controller, _ = _controller(flow).adapt_step_size(
         lane.time,
         memory.time_next,
         lane.params,
@@ -197,6 +196,7 @@ def _flow_attempt(run: Run, statistics: Statistics, lane: Lane) -> Lane:
         _SOLVER.order(_term(run)),
         memory.controller,
     )
+    time_next = jnp.asarray(time_next)
     speed = _norm(flow.velocity(run.problem, after))
     top = jnp.maximum(memory.top_speed, speed)
     taken = memory.time_next - lane.time
@@ -218,7 +218,7 @@ def _flow_attempt(run: Run, statistics: Statistics, lane: Lane) -> Lane:
         lane.time,
         jnp.where(stuck, Status.FAILED, lane.status),
     )
-    return _where(keep, kept, refused)
+    return _where(jnp.asarray(keep), kept, refused)
 
 
 def _flow_statistics_step(run: Run, lane: Lane, after: Params, taken: Scalar) -> Step:

@@ -133,7 +133,7 @@ def simulate_grid(
     number of tiles computed at a time, by default one for each processor.
     """
     limits.check_points(points.size)
-    groups = [
+    groups: list[Lanes] = [
         (_source(build, points.parameters, group), _columns(points, group), group.indices)
         for group in points.groups()
     ]

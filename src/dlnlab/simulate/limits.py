@@ -16,7 +16,7 @@ MOST_OPERATIONS = 1e16
 
 def check_names(observe: Sequence[Observable], statistics: Sequence[Statistic]) -> None:
     """Refuse two quantities of one name: the second would overwrite the first."""
-    names = [item.name for item in (*observe, *statistics)]
+    names = [o.name for o in observe] + [s.name for s in statistics]
     for name in names:
         if names.count(name) > 1:
             raise InputError(

@@ -37,17 +37,17 @@ def record(
     [0.5, 0.125, 0.03125]
     """
     run = as_arrays(run)
-    moments = jnp.asarray(moments)
+    times = jnp.asarray(moments)
     limit = jnp.asarray(jnp.iinfo(int).max if run.is_map else 100_000_000)
 
     def to(carry: tuple[Lane, Array], until: Array) -> tuple[tuple[Lane, Array], PyTree]:
         lane, position, _ = advance(
-            run, statistics, carry[0], Moment(until, carry[1], limit, moments[-1])
+            run, statistics, carry[0], Moment(until, carry[1], limit, times[-1])
         )
         return (lane, position), look(run, lane, until, observe, statistics)
 
     start = (begin(run, statistics), jnp.asarray(0))
-    return jax.lax.scan(to, start, moments)[1]
+    return jax.lax.scan(to, start, times)[1]
 
 
 def look(

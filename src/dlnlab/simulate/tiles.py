@@ -111,7 +111,7 @@ def compiled(program: Program, chunk: int) -> tuple[Callable[..., Any], Callable
 
         def going(carry: tuple[Any, ...]) -> Array:
             index, _, _, _, cut = carry
-            return (index < plan.count) & ~cut
+            return (index < plan.real) & ~cut
 
         def body(carry: tuple[Any, ...]) -> tuple[Any, ...]:
             index, position, lanes, buffers, _ = carry
@@ -140,10 +140,10 @@ def compiled(program: Program, chunk: int) -> tuple[Callable[..., Any], Callable
 
 
 class Plan(NamedTuple):
-    """The next moments of a segment (`count` of them real), where it stands, where it stops."""
+    """The next moments of a segment (`real`, then padding), where it stands and where it stops."""
 
     until: Array
-    count: Int[Array, ""]
+    real: Int[Array, ""]
     position: Int[Array, ""]
     stop: Int[Array, ""]
 
@@ -222,7 +222,7 @@ class Work:
         """Compile once, in whichever thread comes first, by a segment of no moments."""
         with self._warm:
             if not self._is_warm:
-                plan = self._plan(0, 0, 0)._replace(count=jnp.asarray(0))
+                plan = self._plan(0, 0, 0)._replace(real=jnp.asarray(0))
                 jax.block_until_ready(segment(columns, horizon, start(columns), 1, plan))
                 self._is_warm = True
 

@@ -14,6 +14,8 @@ from dlnlab.typing import Array, Float, Int, Params, Scalar
 
 
 class PeriodMemory(NamedTuple):
+    """The window's start, the steps since, the first return in it, and the last window's."""
+
     anchor: Float[Array, "..."]
     lag: Int[Array, ""]
     found: Int[Array, ""]
@@ -59,6 +61,8 @@ class Period(Statistic):
 
 
 class LyapunovMemory(NamedTuple):
+    """The unit tangent, the logarithm of its growth so far, and the steps counted."""
+
     tangent: Params
     growth: Scalar
     steps: Int[Array, ""]

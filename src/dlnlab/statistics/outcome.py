@@ -25,6 +25,8 @@ OUTCOMES = (
 
 
 class OutcomeMemory(NamedTuple):
+    """What the outcome is judged from; `low`, `high` and `sign_changes` are of the last window."""
+
     judged: Bool[Array, " mode"]
     strengths: Float[Array, " mode"]
     loss_limit: Scalar

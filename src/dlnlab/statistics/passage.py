@@ -57,8 +57,8 @@ class FirstTime(Statistic):
 
     @property
     def name(self) -> str:
-        side = "below" if self.above is None else "above"
-        return f"first_{self.observable.name}_{side}_{self.below if self.above is None else self.above:g}"
+        side, level = ("below", self.below) if self.above is None else ("above", self.above)
+        return f"first_{self.observable.name}_{side}_{level:g}"
 
     def init(self, problem: Problem, params: Params) -> Passage:
         return _never(params)

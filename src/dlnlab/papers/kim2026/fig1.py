@@ -30,8 +30,8 @@ from dlnlab.observables import (
     loss,
     mode_values,
     pathway_norms,
-    sharpness,
     shares,
+    sharpness,
     svs_error,
 )
 from dlnlab.plotting import (
@@ -39,9 +39,11 @@ from dlnlab.plotting import (
     INK,
     legend_above,
     log_step_axis,
-    measured as measured_line,
     panels,
     predicted_level,
+)
+from dlnlab.plotting import (
+    measured as measured_line,
 )
 from dlnlab.problem import Problem
 from dlnlab.run import Run
@@ -76,8 +78,8 @@ def build(
     """
     if len(alphas) != pathways:
         raise InputError(
-            f"alphas has {len(alphas)} values and there are {pathways} pathways; give one end-to-end "
-            "scale for each pathway, say --alphas " + ",".join(["0.01"] * pathways) + "."
+            f"alphas has {len(alphas)} values and there are {pathways} pathways; give one "
+            "end-to-end scale for each pathway, say --alphas " + ",".join(["0.01"] * pathways) + "."
         )
     strengths = jnp.zeros(dimension).at[0].set(target)
     if representation == "modes":
@@ -176,7 +178,7 @@ def check_flow_regime(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
 
 
 def check_charge(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
-    """|z| never grows and z keeps its sign, at every recorded step; how much it shrinks at least."""
+    """|z| never grows and z keeps its sign at every recorded step; by how much it shrinks."""
     z = measured.conserved_z.isel(mode=0, pathway=slice(1, None))
     first = abs(z.isel(step=0))
     grows = (abs(z).diff("step") > 1e-12 * first).any() | (z * z.isel(step=0) < 0).any()

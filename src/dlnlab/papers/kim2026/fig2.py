@@ -10,6 +10,7 @@ import dataclasses
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.contour import QuadContourSet
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -53,22 +54,21 @@ def plot(measured: xr.Dataset, predicted: xr.Dataset) -> Figure:
     """The runs in the plane (σ_1, σ_2), a panel for each step size."""
     rates = np.atleast_1d(measured.learning_rate.values)
     figure, axes = panels(1, rates.size, height=2.4, sharey=True)
-    shade = None
+    shades = [_sharpness(ax) for ax in axes]
     for ax, rate in zip(axes, rates, strict=True):
-        shade = _sharpness(ax)
         lines = _path(ax, measured.sel(learning_rate=rate), predicted.sel(learning_rate=rate))
         ax.set_title(f"η = {rate:.4g}")
         ax.set_xlabel(r"$\sigma_1$")
         ax.set_aspect("equal")
     axes[0].set_ylabel(r"$\sigma_2$")
-    bar = figure.colorbar(shade, ax=axes, shrink=0.8, pad=0.01)
+    bar = figure.colorbar(shades[0], ax=axes, shrink=0.8, pad=0.01)
     bar.set_label(r"sharpness $\Sigma_h L\,\sigma_h^{2-2/L}$", fontsize=7)
     bar.ax.tick_params(labelsize=7)
     legend_above(figure, lines)
     return figure
 
 
-def _sharpness(ax: Axes) -> object:
+def _sharpness(ax: Axes) -> QuadContourSet:
     grid = np.linspace(0, 1.25, 251)
     first, second = np.meshgrid(grid, grid)
     power = 2 - 2 / DEPTH
