@@ -154,6 +154,13 @@ def test_no_module_is_a_drawer():
     assert not names & {"utils", "util", "helpers", "helper", "common", "misc", "core"}
 
 
+def test_what_is_imported_is_declared():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = {re.match(r"[\w.-]+", entry)[0] for entry in project["dependencies"]}
+    used = {target.split(".")[0] for text in sources().values() for target in imported(text)}
+    assert used - set(sys.stdlib_module_names) - {"dlnlab"} <= declared
+
+
 # --- what an import does -----------------------------------------------------------------------
 
 

@@ -72,6 +72,7 @@ def full_experiment(steps):
     )
 
 
+@pytest.mark.science
 def test_full_matrices_in_a_rotated_basis_end_where_the_recursion_ends():
     measured = full_experiment(40_000).measure(
         learning_rate=0.12, representation="full", rotated=True
@@ -83,6 +84,7 @@ def test_full_matrices_in_a_rotated_basis_end_where_the_recursion_ends():
     np.testing.assert_allclose(measured.mode_values[-1], modes.mode_values[-1], atol=1e-10)
 
 
+@pytest.mark.science
 def test_where_singular_vectors_mix_the_answer_says_so():
     measured = full_experiment(40_000).measure(
         learning_rate=0.18, representation="full", rotated=True

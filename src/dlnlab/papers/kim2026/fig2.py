@@ -73,9 +73,11 @@ def _sharpness(ax: Axes) -> QuadContourSet:
     first, second = np.meshgrid(grid, grid)
     power = 2 - 2 / DEPTH
     sharpness = DEPTH * (first**power + second**power)
-    return ax.contourf(
+    shade = ax.contourf(
         first, second, sharpness, levels=np.arange(0, 61, 4), cmap="Greys", alpha=0.55
     )
+    shade.set_rasterized(True)  # as paths it makes the picture a megabyte
+    return shade
 
 
 def _path(ax: Axes, lane: xr.Dataset, theory: xr.Dataset) -> list[Line2D]:
