@@ -15,7 +15,7 @@ from dlnlab.schema import Grid, Parameter, grid, schema
 from dlnlab.simulate import Monitor, simulate_grid
 from dlnlab.simulate.grids import DEFAULT_SCHEDULE
 from dlnlab.statistics.base import Statistic
-from dlnlab.theory.base import BrokenAssumption, Prediction
+from dlnlab.theory.base import Prediction
 from dlnlab.typing import Any
 
 
@@ -169,5 +169,5 @@ def _value(prediction: Prediction, arguments: dict[str, Any], allowed: bool) -> 
         return None
     try:
         return prediction(**arguments, stretch=True)
-    except BrokenAssumption:
+    except InputError:  # stretched beyond where the formula has a value at all
         return None

@@ -69,9 +69,9 @@ def gaussian(
     **Raises:** `InputError` unless exactly one of `std` and `gamma` is given.
 
     >>> from dlnlab.networks import chain
-    >>> gaussian(chain((2, 2)), jax.random.key(0), std=0.0)
-    ((Array([[0., 0.],
-           [0., 0.]], dtype=float32),),)
+    >>> pathway, = gaussian(chain((2, 3, 2)), jax.random.key(0), gamma=1.0)
+    >>> [layer.shape for layer in pathway]
+    [(3, 2), (2, 3)]
     """
     if (std is None) == (gamma is None):
         raise InputError(

@@ -98,7 +98,7 @@ def panels(
     The axes come row by row. `height` and `width` are in inches.
 
     >>> figure, (left, right) = panels(1, 2)
-    >>> figure.get_size_inches().tolist()
+    >>> [round(float(inches), 1) for inches in figure.get_size_inches()]
     [7.0, 2.3]
     """
     with style():

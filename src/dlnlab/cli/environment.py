@@ -37,7 +37,7 @@ def cache_directory(environ: Mapping[str, str]) -> Path | None:
     """The writable directory of the cache, made if need be; None if there is none."""
     given = Path(environ.get("XDG_CACHE_HOME", ""))
     try:
-        place = (given if given.is_absolute() else Path.home() / ".cache") / "dlnlab" / "jax"
+        place = (given if given.is_absolute() else Path.home() / ".cache") / "dlnlab" / "programs"
         place.mkdir(parents=True, exist_ok=True)
     except (OSError, RuntimeError):
         return None

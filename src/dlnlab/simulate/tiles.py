@@ -100,7 +100,9 @@ def compiled(program: Program, chunk: int) -> tuple[Callable[..., Any], Callable
     """The jitted beginning of a tile and its jitted segment."""
 
     def start(columns: PyTree) -> Lane:
-        return jax.vmap(lambda c: begin(program.run(c), program.statistics))(columns)
+        lanes = jax.vmap(lambda c: begin(program.run(c), program.statistics))(columns)
+        # Weakly typed leaves would compile the first segment apart from all that follow.
+        return jax.tree.map(lambda leaf: jax.lax.convert_element_type(leaf, leaf.dtype), lanes)
 
     def segment(
         columns: PyTree, horizon: Array, lanes: Lane, real: Array, plan: "Plan"
