@@ -63,7 +63,7 @@ def test_sharpness_of_a_large_network_against_arpack():
         size = sum(w.size for w in params[0])
         assert size > linalg.DENSE_LIMIT
         found = sharpness(problem, params)
-        flat, unravel = jax.flatten_util.ravel_pytree(params)
+        _, unravel = jax.flatten_util.ravel_pytree(params)
         product = jax.jit(
             lambda v: jax.flatten_util.ravel_pytree(problem.hessian_vector(params, unravel(v)))[0]
         )

@@ -81,7 +81,8 @@ def style(salt: str = "dlnlab") -> AbstractContextManager[None]:
     ...     float(matplotlib.rcParams["axes.linewidth"])
     0.6
     """
-    return matplotlib.rc_context({**_STYLE, "svg.hashsalt": salt})
+    settings: Any = {**_STYLE, "svg.hashsalt": salt}
+    return matplotlib.rc_context(settings)
 
 
 def panels(

@@ -96,7 +96,8 @@ def reduce(problem: Problem, params: Params, tolerance: float = 1e-10) -> Reduct
     if _broken(found.certificate, tolerance) is not None:
         raise NotReducible(
             f"{_broken(given.certificate, tolerance)}, where at most {tolerance:.3g} is allowed; "
-            "start on the SVS set (dlnlab.initialization.scaled_identity), or simulate the matrices themselves."
+            "start on the SVS set (dlnlab.initialization.scaled_identity), or simulate the "
+            "matrices themselves."
         )
     return found
 

@@ -102,7 +102,7 @@ def choose(keys: Sequence[str], only: Sequence[str] | None) -> dict[str, list[En
     if not keys:
         raise InputError("no paper was named; give one, say `dln reproduce kim2026`.")
     known = {key: papers.figure_ids(key) for key in dict.fromkeys(keys)}
-    wanted = [name for name in dict.fromkeys(only or ())]
+    wanted = list(dict.fromkeys(only or ()))
     names = {n for ids in known.values() for i in ids for n in (i, i.rpartition("/")[2])}
     for name in wanted:
         if name not in names:

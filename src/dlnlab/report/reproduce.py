@@ -7,6 +7,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from matplotlib.figure import Figure
+
 from dlnlab import papers, plotting, results
 from dlnlab.papers import Entry
 from dlnlab.report import interactive, place
@@ -90,8 +92,8 @@ def _write_figure(folder: Path, figure: Reproduced) -> None:
             plotting.save(drawn, path, figure.entry.id)
 
 
-def _draw(figure: Reproduced) -> plotting.Figure:
+def _draw(figure: Reproduced) -> Figure:
     if figure.entry.plot is not None:
-        drawn: plotting.Figure = figure.entry.plot(figure.measured, figure.stretched)
+        drawn: Figure = figure.entry.plot(figure.measured, figure.stretched)
         return drawn
     return plotting.overview(figure.measured, figure.stretched, interactive.quantities(figure)[:6])

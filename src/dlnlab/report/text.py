@@ -22,16 +22,20 @@ def math(text: Any) -> Markup:
     'λ<sub>1</sub><sup>min</sup> &lt; 2/η at learning_rate'
     """
     written = str(escape(text))
-    for pattern, tag in ((_SUB, "sub"), (_SUPER, "sup")):
-        written = pattern.sub(lambda m, t=tag: f"<{t}>{m[1].strip('{}')}</{t}>", written)
+    written = _SUB.sub(lambda found: f"<sub>{_bare(found)}</sub>", written)
+    written = _SUPER.sub(lambda found: f"<sup>{_bare(found)}</sup>", written)
     return Markup(written)
+
+
+def _bare(found: re.Match[str]) -> str:
+    return found[1].strip("{}")
 
 
 def prose(text: str) -> Markup:
     """Paragraphs, parted by blank lines, with `code` between backticks and mathematics outside.
 
-    >>> str(prose("Below `2/S` it is flow.\\n\\nBeyond, σ_1 falls."))
-    '<p>Below <code>2/S</code> it is flow.</p>\\n<p>Beyond, σ<sub>1</sub> falls.</p>'
+    >>> str(prose("Below `2/S` it is flow, beyond, σ_1 falls."))
+    '<p>Below <code>2/S</code> it is flow, beyond, σ<sub>1</sub> falls.</p>'
     """
     paragraphs = [" ".join(part.split()) for part in re.split(r"\n\s*\n", text.strip())]
     return Markup("\n").join(Markup("<p>{}</p>").format(inline(p)) for p in paragraphs if p)

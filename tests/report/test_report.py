@@ -1,0 +1,184 @@
+"""The report of a small paper: complete, self-contained, honest, and careful of what was there."""
+
+import dataclasses
+import html.parser
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from dlnlab import papers, report
+from dlnlab.claims import Claim, Verdict
+from dlnlab.errors import InputError
+from dlnlab.papers import load
+from dlnlab.papers.kim2026 import fig5
+from dlnlab.report import figures
+from dlnlab.simulate import Interrupted
+
+SMALL = {"edge_ratio": [1.9, 2.4], "start": [0.5, 0.85, 0.9, 0.95]}
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """kim2026 with figure 5 alone, on a few starts, and with a claim that fails."""
+    entry = load("kim2026/fig5")
+    experiment = dataclasses.replace(entry.experiment, coords=SMALL)
+    false = Claim(
+        "kim2026.0",
+        "The moon is made of σ_1.",
+        lambda m, p: Verdict.at_most(2.0, 1.0, sample_size=4),
+    )
+    tiny = dataclasses.replace(
+        entry, experiment=experiment, claims=(*entry.claims, false), plot=None
+    )
+    monkeypatch.setattr(papers, "figure_ids", lambda key: ["kim2026/fig5"])
+    monkeypatch.setattr(papers, "load", lambda figure: tiny)
+    return tiny
+
+
+class Page(html.parser.HTMLParser):
+    """What a page refers to, its ids, its headings and pictures without words."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.ids, self.loads, self.wordless, self.headings, self.open = [], [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        found = dict(attrs)
+        if "id" in found:
+            self.ids.append(found["id"])
+        for name in ("src", "data", "poster"):
+            if name in found and tag != "a":
+                self.loads.append(found[name])
+        if tag == "link":
+            self.loads.append(found.get("href", ""))
+        if tag == "img" and not found.get("alt"):
+            self.wordless.append(found)
+        if re.fullmatch("h[1-6]", tag):
+            self.headings.append(int(tag[1]))
+
+
+def test_a_report_is_complete_and_needs_no_network(small, tmp_path):
+    (index,) = report.reproduce(["kim2026"], out=tmp_path)
+    folder = tmp_path / "kim2026"
+    assert index == folder / "index.html"
+    manifest = json.loads((folder / "manifest.json").read_text())
+    written = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+    assert {item["path"] for item in manifest["files"]} == written - {"manifest.json"}
+    assert {"figures/fig5.svg", "figures/fig5.png", "data/fig5.nc", "claims.json"} < written
+    text = index.read_text()
+    page = Page(text)
+    assert [load for load in page.loads if not load.startswith("data:")] == []
+    assert re.findall(r"url\(\s*['\"]?(?!data:)[^)]", text.split("<script")[0]) == []
+    assert len(set(page.ids)) == len(page.ids) and page.wordless == []
+    assert page.headings[0] == 1 and all(
+        b <= a + 1 for a, b in zip(page.headings, page.headings[1:], strict=False)
+    )
+    assert text.count("/**\n* plotly.js v") <= 1
+
+
+def test_a_failing_claim_is_said_at_the_top(small, tmp_path):
+    (index,) = report.reproduce(["kim2026"], out=tmp_path)
+    body = index.read_text().split("<main", 1)[-1]
+    assert "kim2026.0" in body[: body.index("Figure 5")]
+    claims = json.loads((index.parent / "claims.json").read_text())
+    keys = {
+        "id",
+        "paper",
+        "sentence",
+        "verdict",
+        "statistic",
+        "expected",
+        "uncertainty",
+        "sample_size",
+    }
+    assert all(keys <= set(claim) for claim in claims)
+    assert [c["verdict"] for c in claims] == ["holds", "fails"]
+
+
+def test_its_own_report_is_replaced_and_a_foreign_directory_is_not(small, tmp_path):
+    report.reproduce(["kim2026"], out=tmp_path)
+    (tmp_path / "kim2026" / "notes.txt").write_text("mine")
+    stale = tmp_path / "kim2026" / "index.html"
+    stale.write_text("old")
+    report.reproduce(["kim2026"], out=tmp_path)
+    assert stale.read_text() != "old"
+    assert (tmp_path / "kim2026" / "notes.txt").read_text() == "mine"
+    foreign = tmp_path / "other" / "kim2026"
+    foreign.mkdir(parents=True)
+    (foreign / "thesis.txt").write_text("years of work")
+    with pytest.raises(InputError, match="did not write; choose another"):
+        report.reproduce(["kim2026"], out=foreign.parent)
+    assert [p.name for p in foreign.iterdir()] == ["thesis.txt"]
+    assert list(foreign.parent.iterdir()) == [foreign]
+
+
+def test_an_interrupt_leaves_the_earlier_report(small, tmp_path, monkeypatch):
+    (index,) = report.reproduce(["kim2026"], out=tmp_path)
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+
+    def stopped(*args, **kwargs):
+        raise Interrupted(None)
+
+    monkeypatch.setattr(figures, "_reproduced", stopped)
+    with pytest.raises(Interrupted):
+        report.reproduce(["kim2026"], out=tmp_path)
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+    assert index.exists()
+
+
+def test_places_that_cannot_be_written_are_refused_before_computing(small, tmp_path, monkeypatch):
+    monkeypatch.setattr(figures, "_reproduced", None)
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file", tmp_path / "no" / "such" / "place"):
+        with pytest.raises(InputError):
+            report.reproduce(["kim2026"], out=place)
+
+
+def test_unknown_papers_and_figures_are_named():
+    with pytest.raises(InputError, match="kim2026"):
+        report.reproduce(["kim2025"])
+    with pytest.raises(InputError, match="no figure fig99"):
+        report.reproduce(["kim2026"], only=["fig99"])
+
+
+def test_judging_is_the_same_without_a_report(small):
+    assert [v["verdict"] for v in report.judge("kim2026")] == ["holds", "fails"]
+    assert fig5.CLAIMS[0].id == "kim2026.7"
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium here")
+def test_the_page_draws_itself_in_a_browser(small, tmp_path):
+    (index,) = report.reproduce(["kim2026"], out=tmp_path)
+    flags = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--virtual-time-budget=8000",
+        "--enable-logging=stderr",
+        "--v=0",
+        "--dump-dom",
+    ]
+    ran = subprocess.run(
+        ["chromium", *flags, f"--user-data-dir={tmp_path / 'profile'}", index.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert "CONSOLE" not in ran.stderr, ran.stderr
+    assert "main-svg" in ran.stdout  # plotly has drawn
+
+
+def test_the_template_and_its_parts_are_installed():
+    here = Path(report.__file__).parent
+    assert {"page.html.j2", "page.css", "page.js"} <= {p.name for p in here.iterdir()}
