@@ -10,8 +10,6 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import matplotlib
-import numpy as np
-import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
@@ -192,47 +190,3 @@ def save(figure: Figure, path: Path, salt: str = "dlnlab") -> None:
             figure.savefig(path, metadata={"Date": None})
         else:
             figure.savefig(path, dpi=200, facecolor="white")
-
-
-def overview(
-    measured_: xr.Dataset, predicted_: xr.Dataset, names: Sequence[str], title: str = ""
-) -> Figure:
-    """A panel for each variable over step (or time), a line for each run; for want of a better."""
-    names = list(names)[:6]
-    columns = min(3, len(names))
-    rows = -(-len(names) // columns)
-    figure, axes = panels(rows, columns, width=DOUBLE if columns > 1 else SINGLE)
-    for ax, name in zip(axes, names, strict=False):
-        _panel(ax, measured_[name], [p for p in predicted_.values() if p.attrs.get("of") == name])
-    for ax in axes[len(names) :]:
-        ax.set_axis_off()
-    if title:
-        figure.suptitle(title, fontsize=8)
-    return figure
-
-
-def _panel(ax: Axes, values: xr.DataArray, theory: Sequence[xr.DataArray]) -> None:
-    axis = next((d for d in ("step", "time") if d in values.dims), str(values.dims[0]))
-    x = np.asarray(values[axis])
-    for k, line in enumerate(_lines(values, axis)):
-        measured(ax, x, line, color=COLORS[k % len(COLORS)])
-    for said in theory:
-        for line in _lines(said, axis):
-            y = line if line.shape == x.shape else np.full(x.shape, line)
-            predicted(ax, x, y, stretched="stretched" in said.attrs)
-    if axis == "step" and x[-1] > 100:
-        log_step_axis(ax)
-    else:
-        ax.set_xlabel(axis.replace("_", " "))
-    ax.set_title(str(values.name).replace("_", " "))
-    finite = np.asarray(values)[np.isfinite(values)]
-    if finite.size and finite.min() > 0 and finite.max() > 1e3 * finite.min():
-        ax.set_yscale("log")
-        ax.yaxis.set_major_locator(LogLocator(numticks=6))
-
-
-def _lines(values: xr.DataArray, axis: str) -> list[Any]:
-    """The values along `axis`, one line for each combination of the others; at most a dozen."""
-    if axis not in values.dims:
-        return list(np.ravel(values)[:12])
-    return list(np.asarray(values.transpose(..., axis)).reshape(-1, values.sizes[axis])[:12])

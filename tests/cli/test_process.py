@@ -45,7 +45,7 @@ def test_ctrl_c_writes_what_is_finished(tmp_path, place):
         "run", TINY, "--steps", "1000000000", "--out", "a.nc", XDG_CACHE_HOME=str(tmp_path)
     )
     deadline = time.monotonic() + SECONDS
-    compiled = tmp_path / "dlnlab" / "jax"
+    compiled = tmp_path / "dlnlab" / "programs"
     while not list(compiled.glob("jit_segment*")) and time.monotonic() < deadline:
         time.sleep(0.1)
     time.sleep(0.5)
@@ -103,9 +103,9 @@ def flags(monkeypatch, tmp_path):
 
 
 def test_the_cache_stands_where_the_user_keeps_caches(flags, tmp_path):
-    assert flags()["JAX_COMPILATION_CACHE_DIR"] == str(tmp_path / ".cache/dlnlab/jax")
+    assert flags()["JAX_COMPILATION_CACHE_DIR"] == str(tmp_path / ".cache/dlnlab/programs")
     found = flags(XDG_CACHE_HOME=str(tmp_path / "own"))
-    assert found["JAX_COMPILATION_CACHE_DIR"] == str(tmp_path / "own/dlnlab/jax")
+    assert found["JAX_COMPILATION_CACHE_DIR"] == str(tmp_path / "own/dlnlab/programs")
     assert found["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] == "0"
     assert Path(found["JAX_COMPILATION_CACHE_DIR"]).is_dir()
 

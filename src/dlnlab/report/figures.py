@@ -1,5 +1,6 @@
 """Carrying out a paper's figures: measured, predicted, judged."""
 
+import datetime
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,11 @@ Announce = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Reproduced:
-    """A figure as it came out: `predicted` is NaN outside its assumptions, `stretched` is not."""
+    """A figure as it came out: `predicted` is NaN outside its assumptions, `stretched` is not.
+
+    `measured` bears when it was computed, and in how many seconds; `kept` says that this was for
+    an earlier report.
+    """
 
     entry: Entry
     coords: dict[str, Any]
@@ -26,7 +31,7 @@ class Reproduced:
     predicted: xr.Dataset
     stretched: xr.Dataset
     verdicts: list[dict[str, Any]]
-    seconds: float
+    kept: bool = False
 
     @property
     def name(self) -> str:
@@ -66,20 +71,27 @@ def carry_out(
 
 
 def _reproduced(entry: Entry, full: bool, monitor: Monitor | None) -> Reproduced:
-    began, experiment = time.perf_counter(), entry.experiment
-    asked = {**experiment.coords, **(entry.full if full else {})}
+    began = time.perf_counter()
+    measured = entry.experiment.measure(monitor=monitor, **_asked(entry, full))
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    measured.attrs |= {"computed": now, "seconds": time.perf_counter() - began}
+    return interpreted(entry, measured, full)
+
+
+def _asked(entry: Entry, full: bool) -> dict[str, Any]:
+    return {**entry.experiment.coords, **(entry.full if full else {})}
+
+
+def interpreted(
+    entry: Entry, measured: xr.Dataset, full: bool, *, kept: bool = False
+) -> Reproduced:
+    """What was measured, with theory's word on it and the verdicts."""
+    asked = _asked(entry, full)
     coords = {name: value for name, value in asked.items() if name not in ("steps", "time")}
-    measured = experiment.measure(monitor=monitor, **asked)
-    predicted = experiment.predict(measured, **coords)
-    return Reproduced(
-        entry,
-        coords,
-        measured,
-        predicted,
-        experiment.predict(measured, stretch=True, **coords),
-        [{**c.judge(measured, predicted), "figure": entry.id} for c in entry.claims],
-        time.perf_counter() - began,
-    )
+    predicted = entry.experiment.predict(measured, **coords)
+    stretched = entry.experiment.predict(measured, stretch=True, **coords)
+    verdicts = [{**c.judge(measured, predicted), "figure": entry.id} for c in entry.claims]
+    return Reproduced(entry, coords, measured, predicted, stretched, verdicts, kept)
 
 
 def _part(monitor: Monitor | None, position: int, total: int, began: float) -> Monitor | None:

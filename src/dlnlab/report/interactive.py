@@ -18,7 +18,7 @@ MOST_POINTS, MOST_VALUES, MOST_QUANTITIES = 1500, 40_000, 10
 def quantities(figure: Reproduced) -> list[str]:
     """The variables worth a plot: those that the file names, or else first what is predicted."""
     if figure.entry.interactive:
-        return list(figure.entry.interactive)
+        return [name.partition("@")[0] for name in figure.entry.interactive]
     predicted = [str(said.attrs.get("of", "")) for said in figure.predicted.values()]
     observed = [item.name for item in figure.entry.experiment.observe]
     names = dict.fromkeys([*predicted, "loss", *observed])
@@ -33,19 +33,22 @@ def plot_data(figure: Reproduced) -> dict[str, Any]:
     keep = _kept(figure.measured, names)
     measured = figure.measured.isel(keep)
     return {
-        "axes": [_axis(measured, str(name)) for name in _swept(figure)],
+        "axes": [_axis(measured, str(name)) for name in swept(figure)],
         "along": {n: _array(measured[n]) for n in ALONG if n in measured.coords},
         "inner": {
             str(d): [str(v) for v in measured[d].values]
             for d in measured.dims
-            if d not in ALONG and d not in _swept(figure)
+            if d not in ALONG and d not in swept(figure)
         },
         "quantities": [_quantity(figure, measured, keep, name) for name in names],
     }
 
 
-def _swept(figure: Reproduced) -> list[str]:
-    return [name for name in figure.measured.dims if name in figure.entry.experiment.parameters]
+def swept(figure: Reproduced) -> list[str]:
+    """The coordinates that vary, in the order of the measured dimensions."""
+    return [
+        str(name) for name in figure.measured.dims if name in figure.entry.experiment.parameters
+    ]
 
 
 def _kept(measured: xr.Dataset, names: list[str]) -> dict[str, Any]:
@@ -77,10 +80,24 @@ def _quantity(
     return {
         "name": words(name),
         "label": str(math(values.attrs.get("symbol") or words(name))),
-        "log": bool(finite.size and finite.min() > 0 and finite.max() > 1e3 * finite.min()),
+        "log": bool(finite.size and finite.min() > 0 and finite.max() > 1e4 * finite.min()),
+        "at": _moment(figure, measured, name),
         **_array(values),
         "theory": [_theory(figure, keep, said) for said in theory],
     }
+
+
+def _moment(figure: Reproduced, measured: xr.Dataset, name: str) -> int:
+    """The record shown against a coordinate: that of step 3 for `name@3` in the file, or the last.
+
+    A prediction of one number speaks of some step, and only the figure's file knows of which.
+    """
+    axis = next((d for d in ALONG if d in measured[name].dims), None)
+    if axis is None:
+        return 0
+    chosen = [text.partition("@") for text in figure.entry.interactive]
+    step = next((float(at) for found, _, at in chosen if found == name and at), np.inf)
+    return int(np.searchsorted(measured[axis].values, step, side="right")) - 1
 
 
 def _theory(figure: Reproduced, keep: dict[str, Any], name: str) -> dict[str, Any]:

@@ -25,6 +25,7 @@
     const form = box.querySelector("form"), plot = box.querySelector(".plot");
     const swept = Object.fromEntries(data.axes.map((a) => [a.name, a]));
     const quantity = () => data.quantities[+form.elements.quantity.value];
+    const dimension = (dim) => form.elements[`dim:${dim}`];
     const labels = (dim) => (swept[dim] ? swept[dim].labels : data.inner[dim]);
     const symbol = (dim) => (swept[dim] ? swept[dim].label : dim);
 
@@ -53,15 +54,18 @@
         q.dims.includes(d) || swept[d]) && data.along[n].dims.some((d) => q.dims.includes(d) && !swept[d])),
       ...data.axes.filter((a) => a.values && a.labels.length > 1 && q.dims.includes(a.name))
         .map((a) => a.name)];
+    const records = (q) => ["step", "time"].some((d) => q.dims.includes(d));
     const record = (x) => (swept[x] ? x : data.along[x].dims.find((d) => !swept[d]));
 
     const build = () => {
       select("quantity", "Quantity", data.quantities.map((q, k) => [k, q.name]), 0);
-      data.axes.forEach((a) => { if (a.labels.length > 1) select(a.name, a.words,
+      data.axes.forEach((a) => { if (a.labels.length > 1) select(`dim:${a.name}`, a.words,
         [["all", "all"], ...a.labels.map((t, k) => [k, t])], a.start); });
-      Object.entries(data.inner).forEach(([dim, names]) => { if (names.length > 1) select(dim, dim,
+      Object.entries(data.inner).forEach(([dim, names]) => { if (names.length > 1) select(`dim:${dim}`, dim,
         [["all", "all"], ...names.map((t, k) => [k, t])], dim === "mode" ? 0 : "all"); });
       select("x", "Against", [], "");
+      Object.entries(data.along).forEach(([n, a]) => { if (n === "step" || a.dims.includes("time"))
+        select("moment", n, a.values.map((v, k) => [k, v]), a.values.length - 1); });
       tick("logx", "log x");
       tick("logy", "log y");
     };
@@ -74,16 +78,20 @@
       x.value = options.includes(before) ? before : many ? many.name : options[0];
       if (!before) form.elements.logx.checked = x.value === "step" && slice(data.along.step, {}, "step").at(-1) > 1000;
       if (fresh) form.elements.logy.checked = q.log;
+      if (form.elements.moment) {
+        form.elements.moment.closest("label").hidden = !swept[x.value] || !records(q) || form.elements.moment.length < 2;
+        if (fresh) form.elements.moment.value = q.at;
+      }
       [...data.axes.map((a) => a.name), ...Object.keys(data.inner)].forEach((dim) => {
-        const node = form.elements[dim];
+        const node = dimension(dim);
         if (node) node.closest("label").hidden = !q.dims.includes(dim) || dim === record(x.value);
       });
     };
 
     const open = (array, x) => array.dims.filter((d) => d !== record(x)).map((d) => {
-      const chosen = form.elements[d] ? form.elements[d].value : swept[d] || data.inner[d] ? "all" : "last";
       const size = array.shape[array.dims.indexOf(d)];
-      if (chosen === "last") return [d, [size - 1]];
+      if (d === "step" || d === "time") return [d, [+(form.elements.moment?.value ?? size - 1)]];
+      const chosen = dimension(d)?.value ?? "all";
       return [d, chosen === "all" ? [...Array(size).keys()] : [+chosen]];
     });
 
@@ -107,10 +115,11 @@
         found.push({ x: xs, y: ys, mode: "lines", name: title(at, several) || q.name, opacity: shade,
           line: { color: palette[(at[first] ?? 0) % palette.length], width: 2 }, connectgaps: false });
       });
-      q.theory.forEach((t) => [[t, "dash"], [t.stretched, "dot"]].forEach(([array, dash]) => {
+      const strokes = ["dash", "dashdot", "longdash", "longdashdot"];
+      q.theory.forEach((t, k) => [[t, strokes[k % 4]], [t.stretched, "dot"]].forEach(([array, dash]) => {
         // A prediction that names no mode speaks of the first.
         const silent = q.dims.filter((d) => data.inner[d] && !array.dims.includes(d));
-        if (silent.some((d) => +(form.elements[d]?.value ?? 0) > 0)) return;
+        if (silent.some((d) => +(dimension(d)?.value ?? 0) > 0)) return;
         let named = false;
         choices(open(array, x)).forEach((at) => {
           const swept_ = Object.fromEntries(ranges.filter(([, r]) => r.length === 1).map(([d, r]) => [d, r[0]]));
@@ -125,7 +134,13 @@
       return found;
     };
 
-    const axis = (title_, log) => ({ title: { text: title_, standoff: 8 }, type: log ? "log" : "linear",
+    // By powers of ten where there are two or more of them; plotly then leaves out the 2s and 5s.
+    const decades = (lines, key) => {
+      const all = lines.flatMap((t) => t[key]).filter((v) => v > 0);
+      return Math.log10(all.reduce((a, b) => Math.max(a, b), 0) / all.reduce((a, b) => Math.min(a, b), Infinity));
+    };
+    const axis = (title_, log, span) => ({
+      ...(log && span > 2 ? { dtick: Math.ceil(span / 8) } : {}), title: { text: title_, standoff: 8 }, type: log ? "log" : "linear",
       gridcolor: tone("--grid"), linecolor: tone("--line"), zeroline: false, automargin: true,
       exponentformat: "power", nticks: 7, showline: true, ticks: "outside", tickcolor: tone("--line") });
 
@@ -142,8 +157,8 @@
         legend: { orientation: "h", y: -0.2, yanchor: "top", x: 0, font: { size: 11 } },
         modebar: { bgcolor: "rgba(0,0,0,0)", color: tone("--soft"), activecolor: tone("--ink") },
         uirevision: form.elements.quantity.value + x,
-        xaxis: axis(name, form.elements.logx.checked),
-        yaxis: axis(q.label === q.name ? q.name : `${q.name}  ${q.label}`, form.elements.logy.checked),
+        xaxis: axis(name, form.elements.logx.checked, decades(lines, "x")),
+        yaxis: axis(q.label === q.name ? q.name : `${q.name}  ${q.label}`, form.elements.logy.checked, decades(lines, "y")),
       }, { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
         toImageButtonOptions: { format: "svg", filename: box.dataset.figure } });
     };

@@ -17,7 +17,7 @@ from dlnlab import papers
 from dlnlab.papers.paper import Paper
 from dlnlab.report.figures import Reproduced
 from dlnlab.report.interactive import plot_data
-from dlnlab.report.text import inline, math, number, prose, words
+from dlnlab.report.text import inline, math, number, powers, prose, words
 from dlnlab.schema import Parameter
 from dlnlab.typing import Any
 
@@ -41,7 +41,13 @@ def page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"math": math, "number": number, "inline": inline}
+    environment.filters |= {
+        "math": math,
+        "number": number,
+        "powers": powers,
+        "inline": inline,
+        "words": words,
+    }
     verdicts = [verdict for figure in found for verdict in figure.verdicts]
     return environment.get_template("page.html.j2").render(
         paper=paper,
@@ -50,7 +56,7 @@ def page(
         partial=len(found) < len(papers.figure_ids(paper.key)),
         version=importlib.metadata.version("dlnlab"),
         figures=[_figure(figure, pictures) for figure in found],
-        verdicts=verdicts,
+        verdicts=sorted(verdicts, key=_numbered),
         failing=[verdict for verdict in verdicts if verdict["verdict"] == "fails"],
         counts={word: sum(v["verdict"] == word for v in verdicts) for word in GLYPHS},
         glyphs=GLYPHS,
@@ -59,6 +65,12 @@ def page(
         script=(_HERE / "page.js").read_text(encoding="utf-8"),
         plotly=plotly.offline.get_plotlyjs(),
     )
+
+
+def _numbered(verdict: dict[str, Any]) -> list[tuple[int, str]]:
+    """The order of the paper's statements: 2 before 10, 5 before 5a."""
+    parts = re.split(r"(\d+)", verdict["id"].partition(".")[2])
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
 
 
 def _figure(figure: Reproduced, pictures: Path) -> dict[str, Any]:
@@ -150,17 +162,21 @@ def _facts(figure: Reproduced) -> str:
     """How much was computed, in one line."""
     measured = figure.measured
     axis = "step" if "step" in measured.dims else "time"
-    runs = int(measured.status.size) if "status" in measured else 1
+    far, records = float(measured[axis][-1]), measured.sizes[axis]
+    runs, seconds = measured.status.size, float(measured.attrs["seconds"])
+    plural = "s" if runs != 1 else ""
     told = [
-        f"{runs} run{'s' if runs != 1 else ''} to {axis} {number(float(measured[axis][-1]))}",
-        f"recorded {measured.sizes[axis]} times",
-        f"{figure.seconds:.0f} s to compute" if figure.seconds >= 1 else "computed in under 1 s",
+        f"{runs} run{plural} to {axis} {number(far)}, recorded {records} times"
+        if far > 0
+        else f"{runs} point{plural}, without training",
+        f"computed in {seconds:.0f} s" if seconds >= 1 else "computed in under 1 s",
     ]
-    if "status" in measured:
-        for code, meaning in enumerate(measured.status.attrs["flag_meanings"].split()):
-            count = int((measured.status == code).sum())
-            if count and meaning not in ("ran_to_end", "arrived"):
-                told.append(f"{count} {words(meaning)}")
+    if figure.kept:
+        told.append(f"kept from {measured.attrs['computed'][:16].replace('T', ' ')} UTC")
+    for code, meaning in enumerate(measured.status.attrs["flag_meanings"].split()):
+        count = int((measured.status == code).sum())
+        if count and meaning not in ("ran_to_end", "arrived"):
+            told.append(f"{count} {words(meaning)}")
     return " · ".join(told)
 
 
@@ -173,7 +189,9 @@ def _commands(figure: Reproduced) -> list[dict[str, str]]:
         texts = [parameter.text(value) for value in values]
         listed = len(texts) if parameter.kind in ("float", "int") else 1
         swept += [parameter.flag, ",".join(texts[:listed])]
-        point += [parameter.flag, texts[len(texts) // 2]]
+        middle = values[len(values) // 2]
+        rounded = float(f"{middle:.6g}") if parameter.kind == "float" else middle
+        point += [parameter.flag, parameter.text(rounded)]
     for name, value in points.fixed.items():
         parameter = points.parameters[name]
         if value != parameter.default:

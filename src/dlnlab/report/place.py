@@ -56,13 +56,18 @@ def check(place: Path, *, force: bool) -> None:
 
 def owned(place: Path) -> set[str] | None:
     """The files that the directory's own manifest lists; None where it has no such manifest."""
+    manifest = read_manifest(place)
+    return None if manifest is None else {MANIFEST, *(item["path"] for item in manifest["files"])}
+
+
+def read_manifest(place: Path) -> dict[str, Any] | None:
+    """The directory's own manifest; None where it has none that `dln reproduce` wrote."""
     try:
-        manifest = json.loads((place / MANIFEST).read_text(encoding="utf-8"))
-        if manifest["tool"] != TOOL:
-            return None
-        return {MANIFEST, *(item["path"] for item in manifest["files"])}
+        manifest: dict[str, Any] = json.loads((place / MANIFEST).read_text(encoding="utf-8"))
+        ours = manifest["tool"] == TOOL and all(item["path"] for item in manifest["files"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
+    return manifest if ours else None
 
 
 def write_manifest(folder: Path, about: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ import contextlib
 import datetime
 import importlib.metadata
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -12,7 +12,9 @@ from matplotlib.figure import Figure
 from dlnlab import papers, plotting, results
 from dlnlab.papers import Entry
 from dlnlab.report import interactive, place
+from dlnlab.report.earlier import earlier
 from dlnlab.report.figures import Announce, Reproduced, carry_out, choose
+from dlnlab.report.overview import overview
 from dlnlab.report.page import page
 from dlnlab.simulate import Monitor
 
@@ -31,7 +33,8 @@ def reproduce(
 ) -> list[Path]:
     """Compute the figures of papers and write a report of each to `out/<paper>`.
 
-    **Arguments:** `out` is `results` by default; `only` names the figures wanted; `full` takes the
+    **Arguments:** `out` is `results` by default; `only` names the figures to compute (others are
+    kept from an earlier report there, if it is of the same version and source); `full` takes the
     long settings of those figures that have them; `force` writes into a directory that is not
     ours, leaving all else in it. `monitor` sees the finished share of the present paper,
     `announce` the id of each figure before it is computed.
@@ -47,25 +50,35 @@ def reproduce(
     with contextlib.ExitStack() as drafts:
         folders = {k: drafts.enter_context(place.draft(root / k, force=force)) for k in chosen}
         for key, entries in chosen.items():
-            _write(folders[key], key, entries, full, monitor, announce)
+            others = _others(root / key, key, entries, full)
+            computed = carry_out(entries, full=full, monitor=monitor, announce=announce)
+            _write(folders[key], key, computed, others, full)
             place.install(folders[key], root / key)
     return [root / key / "index.html" for key in chosen]
+
+
+def _others(before: Path, key: str, entries: Sequence[Entry], full: bool) -> dict[str, Reproduced]:
+    """The paper's other figures, as far as the report that stands there holds them."""
+    chosen = [entry.id for entry in entries]
+    rest = [figure for figure in papers.figure_ids(key) if figure not in chosen]
+    return earlier(before, map(papers.load, rest), full)
 
 
 def _write(
     folder: Path,
     key: str,
-    entries: list[Entry],
+    computed: Iterable[Reproduced],
+    others: dict[str, Reproduced],
     full: bool,
-    monitor: Monitor | None,
-    announce: Announce | None,
 ) -> None:
     for part in ("figures", "data"):
         (folder / part).mkdir()
-    found = []
-    for figure in carry_out(entries, full=full, monitor=monitor, announce=announce):
+    found_by_id = dict(others)
+    for figure in computed:
+        found_by_id[figure.entry.id] = figure
+    found = [found_by_id[i] for i in papers.figure_ids(key) if i in found_by_id]
+    for figure in found:
         _write_figure(folder, figure)
-        found.append(figure)
     verdicts = [verdict for figure in found for verdict in figure.verdicts]
     text = json.dumps(verdicts, indent=2, ensure_ascii=False)
     (folder / "claims.json").write_text(text + "\n", encoding="utf-8")
@@ -77,7 +90,7 @@ def _write(
         "paper": key,
         "created": now.isoformat(),
         "full": full,
-        "figures": [entry.id for entry in entries],
+        "figures": [figure.entry.id for figure in found],
     }
     place.write_manifest(folder, about)
 
@@ -96,4 +109,5 @@ def _draw(figure: Reproduced) -> Figure:
     if figure.entry.plot is not None:
         drawn: Figure = figure.entry.plot(figure.measured, figure.stretched)
         return drawn
-    return plotting.overview(figure.measured, figure.stretched, interactive.quantities(figure)[:6])
+    names, swept = interactive.quantities(figure), interactive.swept(figure)
+    return overview(figure.measured, figure.stretched, names, swept)

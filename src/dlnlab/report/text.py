@@ -55,8 +55,8 @@ def inline(text: str) -> Markup:
 def number(value: float | None) -> str:
     """A number for people: five significant digits, powers of ten written out.
 
-    >>> [number(v) for v in (0.9004321, 3, 1.25e-11, None)]
-    ['0.90043', '3', '1.25×10⁻¹¹', '–']
+    >>> [number(v) for v in (0.9004321, 3, 1.25e-11, 1e-6, None)]
+    ['0.90043', '3', '1.25×10⁻¹¹', '10⁻⁶', '–']
     """
     if value is None:
         return "–"
@@ -64,7 +64,17 @@ def number(value: float | None) -> str:
         return f"{value:.5g}".replace("-", "−")
     mantissa, exponent = f"{value:.2e}".split("e")
     mantissa = mantissa.rstrip("0").rstrip(".").replace("-", "−")
-    return f"{mantissa}×10{str(int(exponent)).translate(_RAISED)}"
+    power = "10" + str(int(exponent)).translate(_RAISED)
+    return {"1": power, "−1": f"−{power}"}.get(mantissa, f"{mantissa}×{power}")
+
+
+def powers(text: str) -> str:
+    """A sentence whose numbers have their powers of ten written out.
+
+    >>> powers("at most 1e-06")
+    'at most 10⁻⁶'
+    """
+    return re.sub(r"-?\d+(\.\d+)?e[-+]\d+", lambda found: number(float(found[0])), text)
 
 
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
