@@ -498,6 +498,16 @@ PREDICTION_EXAMPLES: dict[str, Example] = {
             "minimum_stable": {"learning_rate": 0.5},
         },
     ),
+    "two_layer_flow": Example(
+        {"time": [0.0, 1.0], "first": [[0.1, 0.0]], "second": [[0.2]], "target": [[1.0, 2.0]]},
+        {
+            "lambda_balanced": {
+                "first": [[0.1, 0.0], [0.0, 0.1]],
+                "second": [[0.2, 0.1]],
+            }
+        },
+    ),
+    "two_layer_value": Example({"time": [0.0, 1.0], "start": 0.1, "target": 1.0, "gap": -0.5}),
 }
 
 

@@ -22,7 +22,15 @@ NOTATION = ROOT / "docs" / "notation.md"
 
 # Who may never reach whom, by any chain of imports.
 NEVER = {
-    "theory": {"dynamics", "initialization", "reduction", "statistics", "run", "simulate"},
+    "theory": {
+        "dynamics",
+        "initialization",
+        "reduction",
+        "compression",
+        "statistics",
+        "run",
+        "simulate",
+    },
     "dynamics": {"observables", "statistics", "theory"},
 }
 KNOW_PAPERS = {"papers", "report", "cli", "__main__"}

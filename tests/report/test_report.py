@@ -15,7 +15,7 @@ from dlnlab.claims import Claim, Verdict
 from dlnlab.errors import InputError
 from dlnlab.papers import load
 from dlnlab.papers.kim2026 import fig5
-from dlnlab.report import figures
+from dlnlab.report import figures, interactive
 from dlnlab.simulate import Interrupted
 
 SMALL = {"edge_ratio": [1.9, 2.4], "start": [0.5, 0.85, 0.9, 0.95]}
@@ -151,11 +151,57 @@ def test_judging_is_the_same_without_a_report(small):
     assert fig5.CLAIMS[0].id == "kim2026.7"
 
 
-@pytest.mark.browser
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium here")
-def test_the_page_draws_itself_in_a_browser(small, tmp_path):
-    (index,) = report.reproduce(["kim2026"], out=tmp_path)
-    flags = [
+def test_only_computes_what_is_asked_and_keeps_the_rest(small, tmp_path, monkeypatch):
+    ids = ["kim2026/fig5", "kim2026/fig6"]
+    monkeypatch.setattr(papers, "figure_ids", lambda key: ids)
+    monkeypatch.setattr(papers, "load", lambda figure: dataclasses.replace(small, id=figure))
+    announced: list[str] = []
+    report.reproduce(["kim2026"], out=tmp_path, announce=announced.append)
+    (index,) = report.reproduce(["kim2026"], out=tmp_path, only=["fig6"], announce=announced.append)
+    assert announced == [*ids, "kim2026/fig6"]
+    manifest = json.loads((index.parent / "manifest.json").read_text())
+    assert manifest["figures"] == ids
+    assert index.read_text().count("kept from") == 1
+    assert len(json.loads((index.parent / "claims.json").read_text())) == 4
+    # Of another length of runs, or after a change of its file, nothing is kept.
+    (index,) = report.reproduce(["kim2026"], out=tmp_path, only=["fig6"], full=True)
+    assert json.loads((index.parent / "manifest.json").read_text())["figures"] == ids[1:]
+
+
+def test_the_long_form_overrides_coordinates_and_steps(small, monkeypatch):
+    longer = dataclasses.replace(small, claims=(), full={"edge_ratio": [1.9], "steps": 1})
+    (found,) = figures.carry_out([longer], full=True)
+    assert found.measured.sizes["edge_ratio"] == 1 and found.measured.step[-1] == 1
+    (found,) = figures.carry_out([longer])
+    assert found.measured.sizes["edge_ratio"] == 2 and found.measured.step[-1] == 2
+
+
+def test_the_monitor_sees_the_share_of_all_figures(small, monkeypatch):
+    seen: list[float] = []
+
+    def carried(entry, full, monitor):
+        monitor(0.5, None)
+        return entry
+
+    monkeypatch.setattr(figures, "_reproduced", carried)
+    list(figures.carry_out([small, small], monitor=lambda share, left: seen.append(share)))
+    assert seen == [0.25, 0.75]
+
+
+def test_what_the_interactive_plot_draws_is_bounded_and_named_by_the_file(small):
+    named = dataclasses.replace(small, interactive=("layer_value@1",))
+    (found,) = figures.carry_out([named])
+    (quantity,) = interactive.plot_data(found)["quantities"]
+    assert quantity["at"] == 1 and quantity["theory"][0]["name"] == "map value"
+    wide = dict.fromkeys(["edge_ratio", "start", "step"], 2000)
+    long = found.measured.isel({d: [0] * n for d, n in wide.items() if d == "step"})
+    kept = interactive._kept(long, ["layer_value"])
+    assert len(kept["step"]) <= interactive.MOST_POINTS and kept["step"][-1] == 1999
+
+
+def chromium(address, profile, *flags):
+    """The page as a browser without network leaves it, and what it complained of."""
+    arguments = [
         "--headless",
         "--no-sandbox",
         "--disable-gpu",
@@ -164,19 +210,46 @@ def test_the_page_draws_itself_in_a_browser(small, tmp_path):
         "--disable-background-networking",
         "--disable-component-update",
         "--disable-sync",
+        "--host-resolver-rules=MAP * ~NOTFOUND",
         "--virtual-time-budget=8000",
         "--enable-logging=stderr",
         "--v=0",
         "--dump-dom",
+        *flags,
     ]
-    ran = subprocess.run(
-        ["chromium", *flags, f"--user-data-dir={tmp_path / 'profile'}", index.as_uri()],
+    return subprocess.run(
+        ["chromium", *arguments, f"--user-data-dir={profile}", address],
         capture_output=True,
         text=True,
         timeout=120,
     )
+
+
+in_a_browser = pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium here")
+
+
+@pytest.mark.browser
+@in_a_browser
+def test_the_page_draws_itself_in_a_browser(small, tmp_path):
+    (index,) = report.reproduce(["kim2026"], out=tmp_path)
+    ran = chromium(index.as_uri(), tmp_path / "profile")
     assert "CONSOLE" not in ran.stderr, ran.stderr
     assert "main-svg" in ran.stdout  # plotly has drawn
+
+
+@pytest.mark.browser
+@in_a_browser
+@pytest.mark.parametrize("width", [320, 390, 800, 1280])
+def test_the_page_never_scrolls_sideways(small, tmp_path, width):
+    report.reproduce(["kim2026"], out=tmp_path)
+    frame = tmp_path / "frame.html"
+    frame.write_text(
+        f"<iframe id=f src='kim2026/index.html' style='width:{width}px;height:9000px;border:0'>"
+        "</iframe><script>onload = () => setTimeout(() => { document.title = 'wide ' +"
+        "document.querySelector('#f').contentDocument.documentElement.scrollWidth }, 2000)</script>"
+    )
+    ran = chromium(frame.as_uri(), tmp_path / "profile", "--allow-file-access-from-files")
+    assert f"<title>wide {width}</title>" in ran.stdout
 
 
 def test_the_template_and_its_parts_are_installed():

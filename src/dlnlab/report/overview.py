@@ -50,7 +50,7 @@ def _some_lanes(measured: xr.Dataset, swept: Sequence[str]) -> list[tuple[dict[s
     places = [dict(zip(swept, map(int, np.unravel_index(k, shape)), strict=True)) for k in picked]
     if len(places) == 1:
         return [(places[0], COLORS[0])]
-    shades = matplotlib.colormaps["viridis"](np.linspace(0, 0.88, len(places)))
+    shades = matplotlib.colormaps["viridis"](np.linspace(0, 0.82, len(places)))
     return [(place, to_hex(shade)) for place, shade in zip(places, shades, strict=True)]
 
 

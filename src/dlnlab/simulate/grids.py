@@ -133,6 +133,7 @@ def simulate_grid(
     number of tiles computed at a time, by default one for each processor.
     """
     limits.check_points(points.size)
+    limits.check_steps(steps, points.size)
     groups: list[Lanes] = [
         (_source(build, points.parameters, group), _columns(points, group), group.indices)
         for group in points.groups()
@@ -187,7 +188,13 @@ def _works(
     total = max(horizon.max() for horizon in horizons)
     count = schedule.count(float(total), is_map)
     limits.check_size([s.row_bytes for s in found], [len(r) for r in rates], count)
-    limits.check_length([s.operations for s in found], [len(r) for r in rates], int(total), is_map)
+    limits.check_length(
+        [s.operations for s in found],
+        [s.tile for s in found],
+        [len(rate) for rate in rates],
+        int(total),
+        is_map,
+    )
     moments = schedule.steps(int(total)) if is_map else schedule.times(float(total))
     return [
         Work(program, columns, moments, horizon, rate, shape.cut(len(moments)))

@@ -10,8 +10,11 @@ from dlnlab.observables.base import Observable
 from dlnlab.statistics.base import Statistic
 from dlnlab.typing import Any
 
-MOST_OPERATIONS = 1e16
-"""Floating-point operations of the gradients: about a fortnight on one core."""
+MOST_SECONDS = 14 * 86400.0
+"""What takes longer is refused. An estimate, good to an order of magnitude."""
+
+_STEP_SECONDS, _OPERATION_SECONDS = 1e-6, 5e-10
+"""The least that a step of a tile takes, and a floating-point operation on one core."""
 
 
 def check_names(observe: Sequence[Observable], statistics: Sequence[Statistic]) -> None:
@@ -32,6 +35,12 @@ def check_points(points: int) -> None:
             f"the sweep has {points:,} points, whose list alone needs {_bytes(points * 64)}, and "
             f"{_bytes(have)} of memory is free; sweep fewer values, or fewer coordinates at a time."
         )
+
+
+def check_steps(steps: int | None, points: int) -> None:
+    """Refuse, before even tracing, what takes weeks whatever is simulated."""
+    if steps is not None:
+        _check_seconds(steps, points, steps * _STEP_SECONDS * max(1.0, points / 1e4))
 
 
 def same_kind(are_maps: Sequence[bool]) -> bool:
@@ -95,16 +104,31 @@ def check_state(bytes_needed: int) -> None:
 
 
 def check_length(
-    operations: Sequence[float], lanes: Sequence[int], total: int, is_map: bool
+    operations: Sequence[float],
+    tiles: Sequence[int],
+    lanes: Sequence[int],
+    total: int,
+    is_map: bool,
 ) -> None:
-    """Refuse what would take weeks; `operations` are those of one step of one lane."""
+    """Refuse what would take weeks.
+
+    **Arguments:** `operations` are those of one step of one lane, `tiles` the lanes of one tile,
+    `lanes` all lanes, of each group; `total` counts steps.
+    """
     if not is_map:
         return
-    whole = float(total) * sum(o * n for o, n in zip(operations, lanes, strict=True))
-    if whole > MOST_OPERATIONS:
+    seconds = sum(
+        total * -(-count // tile) * max(_STEP_SECONDS, tile * work * _OPERATION_SECONDS)
+        for work, tile, count in zip(operations, tiles, lanes, strict=True)
+    )
+    _check_seconds(total, sum(lanes), seconds)
+
+
+def _check_seconds(steps: int, points: int, seconds: float) -> None:
+    if seconds > MOST_SECONDS:
         raise InputError(
-            f"{total:,} steps of {sum(lanes):,} lanes are {whole:.1g} operations, and more than "
-            f"{MOST_OPERATIONS:.0e} take weeks; lower the steps, the points or the size."
+            f"{steps:,} steps of {points:,} points take some {seconds / 86400:,.0f} days, and at most "
+            f"{MOST_SECONDS / 86400:.0f} are allowed; lower the steps, the points or the size."
         )
 
 

@@ -7,7 +7,7 @@ its agreement with a simulation is evidence.
 from collections.abc import Callable
 from typing import Any
 
-from dlnlab.theory import curvature, modes, stability
+from dlnlab.theory import curvature, modes, stability, two_layers
 from dlnlab.theory.base import Prediction
 
 TOPICS: tuple[Callable[..., Any], ...] = (stability.stability,)
@@ -17,5 +17,6 @@ PREDICTIONS: tuple[Prediction, ...] = (
     *modes.PREDICTIONS,
     *curvature.PREDICTIONS,
     *stability.PREDICTIONS,
+    *two_layers.PREDICTIONS,
 )
 """Every prediction of the package; the law tests run through it."""

@@ -220,6 +220,8 @@ def _worst(values: np.ndarray[Any, Any]) -> float:
     return float(values.max()) if values.size else float("nan")
 
 
+INTERACTIVE = ("mode_values", "sharpness", "loss", "shares", "conserved_z")
+
 ALIGNED = "aligned, depth-balanced pathways of equal depth beyond 2"
 CLAIMS = (
     Claim(

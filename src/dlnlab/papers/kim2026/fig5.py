@@ -86,6 +86,8 @@ def check_return(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
     return Verdict.at_least(margin, 0, sample_size=measured.layer_value.isel(step=2).size)
 
 
+INTERACTIVE = ("layer_value@1", "loss")
+
 CLAIMS = (
     Claim(
         "kim2026.7",

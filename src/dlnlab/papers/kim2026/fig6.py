@@ -57,6 +57,8 @@ def check_top(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
     )
 
 
+INTERACTIVE = ("layer_value@1", "loss")
+
 CLAIMS = (
     Claim(
         "kim2026.7a",
