@@ -2,7 +2,8 @@
 
 A figure's file holds `EXPERIMENT`, and if wished `CLAIMS`, `plot(measured, predicted)`, `FULL` (the
 coordinates, steps or time of its long form) and `INTERACTIVE` (names of the variables worth an
-interactive plot, with `@3` where step 3 is the one to compare); a paper's `__init__` holds `PAPER`. Nothing else knows which papers there are.
+interactive plot, with `@3` where step 3 is the one to compare); a paper's `__init__` holds `PAPER`.
+Nothing else knows which papers there are.
 """
 
 import difflib

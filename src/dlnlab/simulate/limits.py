@@ -127,8 +127,9 @@ def check_length(
 def _check_seconds(steps: int, points: int, seconds: float) -> None:
     if seconds > MOST_SECONDS:
         raise InputError(
-            f"{steps:,} steps of {points:,} points take some {seconds / 86400:,.0f} days, and at most "
-            f"{MOST_SECONDS / 86400:.0f} are allowed; lower the steps, the points or the size."
+            f"{steps:,} steps of {points:,} point{'s' * (points > 1)} take some "
+            f"{seconds / 86400:,.0f} days, and at most {MOST_SECONDS / 86400:.0f} are allowed; "
+            "lower the steps, the points or the size."
         )
 
 
