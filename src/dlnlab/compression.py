@@ -16,6 +16,8 @@ Exact for gradient descent and flow, with that scalar chain kept. (SGD leaves th
 knows no K.) Everything here is NumPy in float64 on the host, once before a run.
 """
 
+import functools
+import itertools
 from dataclasses import dataclass
 
 import jax
@@ -69,9 +71,10 @@ class Compression:
         return int(self.left_out[0].shape[1])
 
     def lift(self, params: Params, rest_params: Params) -> Params:
-        """The layers of full width: `W_l + K_l(W'_l − W'_l(0))K_{l−1}ᵀ + (w_l − w_l(0))T_lT_{l−1}ᵀ`.
+        """The layers of full width whose kept part is `params`, and all else `rest_params`.
 
-        At the start these are the layers that were given, to the last bit.
+        `W_l + K_l(W'_l − W'_l(0))K_{l−1}ᵀ + (w_l − w_l(0))T_lT_{l−1}ᵀ`, [d, d] for each layer. At
+        the start these are the layers that were given, to the last bit.
         """
         moved = jax.tree.map(_difference, params, self.params)[0]
         decayed = jax.tree.map(_difference, rest_params, self.rest_params)[0]
@@ -102,6 +105,11 @@ def compress(
     size = _square_chain(problem)
     (full,) = jax.tree.map(lambda w: np.asarray(w, np.float64), problem.network.check(params))
     target = np.asarray(problem.task.target, np.float64)
+    if not all(np.isfinite(matrix).all() for matrix in (*full, target)):
+        raise InputError(
+            "the target or a layer has NaN or infinite entries, and finite ones are needed; "
+            "compress at the start of a run, before anything diverges."
+        )
     left, strengths, right = np.linalg.svd(target)
     if rank is None:
         rank = max(1, int(np.sum(strengths > tolerance * strengths[0])))
@@ -109,12 +117,15 @@ def compress(
         raise InputError(
             f"rank is {rank}, and at least 1 is needed; leave it out to have it found."
         )
-    layers = max(_relative(layer - _orthogonal_part(layer), layer) for layer in full)
+    turns = tuple(_nearest_orthogonal(layer) for layer in full)
+    layers = max(
+        _relative(w - np.sum(w * q) / size * q, w) for w, q in zip(full, turns, strict=True)
+    )
     certificate = Certificate(_relative(strengths[rank:], strengths), layers)
     broken = _broken(certificate, rank, size, tolerance)
     if broken is not None:
         raise NotReducible(f"{broken}; or simulate the matrices themselves.")
-    frames = _frames(full, right[:rank].T, left[:, :rank])
+    frames = _frames(turns, right[:rank].T, left[:, :rank])
     kept = tuple(frame[:, : 2 * rank] for frame in frames)
     left_out = tuple(frame[:, 2 * rank :] for frame in frames)
     task = Whitened(kept[-1].T @ target @ kept[0], problem.task.label_noise)
@@ -169,33 +180,23 @@ def _nearest_orthogonal(layer: Matrix) -> Matrix:
     return left @ right
 
 
-def _orthogonal_part(layer: Matrix) -> Matrix:
-    """`ε_l Q_l`, the multiple of an orthogonal matrix that is nearest to a layer."""
-    nearest = _nearest_orthogonal(layer)
-    return np.asarray(np.sum(layer * nearest) / len(layer) * nearest)
-
-
 def _relative(error: Matrix, whole: Matrix) -> float:
     size = np.linalg.norm(whole)
     return float(np.linalg.norm(error) / size) if size > 0 else 0.0
 
 
-def _frames(full: Matrices, right: Matrix, left: Matrix) -> Matrices:
-    """Orthonormal frames [K_l, T_l] of all widths, from the input on.
+def _frames(turns: Matrices, right: Matrix, left: Matrix) -> Matrices:
+    """Orthonormal frames [K_l, T_l] of all widths, `Q_l ⋯ Q_1 [K_0, T_0]`, from the input on.
 
     K_0 is the span of V_r and OᵀU_r, filled up to 2r where they coincide: an SVD leaves the last
     d − 2r vectors orthogonal to both, to rounding, however nearly parallel they are.
     """
-    back = left
-    for layer in reversed(full):
-        back = _nearest_orthogonal(layer).T @ back
-    frames = [np.linalg.svd(np.hstack([right, back]))[0]]
-    for layer in full:
-        frames.append(_nearest_orthogonal(layer @ frames[-1]))
-    return tuple(frames)
+    back = functools.reduce(lambda vectors, turn: turn.T @ vectors, reversed(turns), left)
+    start = np.linalg.svd(np.hstack([right, back]))[0]
+    return tuple(itertools.accumulate(turns, lambda frame, turn: turn @ frame, initial=start))
 
 
-def _carried(full: Matrices, bases: Matrices) -> Matrices:
+def _carried(full: Matrices, bases: Matrices) -> tuple[Any, ...]:
     """Each layer between the bases before and after it."""
     return tuple(
         after.T @ layer @ before

@@ -19,6 +19,9 @@ from dlnlab.typing import Any
 STATUS_MEANINGS = ("ran_to_end", "arrived", "diverged", "failed", "interrupted")
 """The meanings of the codes of `status`; the first four are those of `dlnlab.state.Status`."""
 
+_PLAIN = ("float", "int", "bool", "literal")
+"""Kinds of coordinates that are numbers or words; others stand in a Dataset as text."""
+
 _VERSIONED = ("dlnlab", "jax", "jaxlib", "equinox", "diffrax", "optax", "numpy", "scipy", "xarray")
 
 
@@ -53,6 +56,8 @@ def label(
     measured.attrs["provenance"] = json.dumps(_provenance(points, works), ensure_ascii=False)
     if interrupted:
         measured.attrs["interrupted"] = 1
+        finished = max(int(work.finished.max()) for work in works)
+        return measured.isel({axis: slice(0, max(1, finished))})
     return measured
 
 
@@ -109,9 +114,14 @@ def _coords(
     points: Grid, moments: np.ndarray[Any, Any], axis: str, rates: np.ndarray[Any, Any]
 ) -> dict[str, Any]:
     coords: dict[str, Any] = {}
+    for name, value in points.fixed.items():
+        parameter = points.parameters[name]
+        plain = parameter.kind in _PLAIN
+        shown = value if plain else points.label(name, value)
+        coords[name] = ((), shown, {"symbol": parameter.coordinate.symbol})
     for name, values in points.axes.items():
         parameter = points.parameters[name]
-        plain = parameter.kind in ("float", "int", "bool", "literal")
+        plain = parameter.kind in _PLAIN
         shown = list(values) if plain else [points.label(name, value) for value in values]
         coords[name] = (name, np.asarray(shown), {"symbol": parameter.coordinate.symbol})
     coords[axis] = (axis, moments)
@@ -200,7 +210,8 @@ def write(measured: xr.Dataset, path: Path) -> None:
             draft.replace(path)
             return
         shutil.rmtree(draft, ignore_errors=True)
-        measured.to_zarr(draft, mode="w", consolidated=False)
+        # Format 2, whose consolidated metadata every reader knows.
+        measured.to_zarr(draft, mode="w", zarr_format=2, consolidated=True)
         if path.exists():
             shutil.rmtree(path)
         draft.rename(path)

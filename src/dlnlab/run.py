@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from dlnlab.dynamics.base import Dynamics, Map
+from dlnlab.errors import InputTypeError
 from dlnlab.problem import Problem
 from dlnlab.typing import Array, Key, Params
 
@@ -32,6 +33,11 @@ class Run(eqx.Module):
 
 def as_arrays(run: Run) -> Run:
     """The run with every leaf an array of the parameters' dtype where it is a real number."""
+    if not isinstance(run, Run):
+        raise InputTypeError(
+            f"build returned {type(run).__name__} and a Run was needed; end it with "
+            "`return Run(problem, dynamics, params)`."
+        )
     dtype = jnp.result_type(*jax.tree.leaves(run.params))
 
     def convert(leaf: object) -> object:

@@ -28,7 +28,10 @@ Judged = dict[str, Any]
 
 
 def claims(
-    *papers: Annotated[str, argument("Keys of papers, such as kim2026; all by default.")],
+    *papers: Annotated[
+        str,
+        argument("Keys of papers, such as kim2026, or files of your own; all papers by default."),
+    ],
     source: Annotated[
         str | None,
         option("Read what `dln reproduce` wrote to DIR.", "DIR", name="--from"),
@@ -36,8 +39,12 @@ def claims(
     json: Annotated[bool, switch("Print one JSON array.")] = False,
 ) -> int:
     """Judge the claims of papers: compute, or read what was computed."""
-    keys = _known(papers)
-    judged = _computed(keys) if source is None else _read(Path(source), papers)
+    files = [name for name in papers if name.endswith(".py")]
+    papers = tuple(name for name in papers if name not in files)
+    keys = [] if files and not papers else _known(papers)
+    if source is not None and files:
+        raise InputError(f"the claims of {files[0]} are computed, not read; leave out --from.")
+    judged = _computed(keys, files) if source is None else _read(Path(source), papers)
     if json:
         show_json([{key: claim[key] for key in KEYS} for claim in judged])
     else:
@@ -54,11 +61,14 @@ def _known(papers: tuple[str, ...]) -> list[str]:
     return list(dict.fromkeys(papers)) or paper_keys()
 
 
-def _computed(keys: list[str]) -> list[Judged]:
+def _computed(keys: list[str], files: list[str]) -> list[Judged]:
     from dlnlab import report
+    from dlnlab.papers import load
 
+    own = [load(file) for file in files]
     with progress("claims") as monitor:
-        return [claim for key in keys for claim in report.judge(key, monitor)]
+        judged = [claim for key in keys for claim in report.judge(key, monitor)]
+        return judged + report.judge_entries(own, monitor)
 
 
 def _read(place: Path, papers: tuple[str, ...]) -> list[Judged]:

@@ -142,7 +142,9 @@ def spelled_out(tokens: Sequence[str], parameters: Mapping[str, Parameter]) -> l
 
 def _is_value(parameter: Parameter, token: str) -> bool:
     if parameter.kind == "bool":
-        return _TRUTHS.fullmatch(token) is not None
+        # Any bare word is meant as the value, so that a wrong one is told what would do; what names
+        # an experiment is not.
+        return _TRUTHS.fullmatch(token) is not None or token.isalpha()
     return not token.startswith("-") or _NEGATIVE.match(token) is not None
 
 

@@ -27,6 +27,9 @@ def summary(
     yield Text(_coordinates(points), style="dim")
     yield Text()
     yield from _sweep(points, measured, found) if points.axes else _point(measured, found)
+    if entry.experiment.predictions and not points.axes:
+        yield Text()
+        yield _theory(entry.experiment.predict(measured, **points.fixed))
     yield Text()
     ending = _counted(found["outcome"] or found["status"])
     last = "step" if "step" in measured.dims else "time"
@@ -56,6 +59,15 @@ def _point(measured: xr.Dataset, found: dict[str, Any]) -> Iterator[RenderableTy
     if found["statistics"]:
         yield Text()
         yield pairs({name: _short(value) for name, value in found["statistics"].items()})
+
+
+def _theory(predicted: xr.Dataset) -> RenderableType:
+    """What theory says of the same point, or which assumption keeps it silent."""
+    rows = table("theory", "of", "value")
+    for name, said in predicted.items():
+        value = f"not here: {said.attrs['broken']}" if "broken" in said.attrs else ""
+        rows.add_row(str(name), said.attrs["of"], value or _short(np.asarray(said).tolist()))
+    return rows
 
 
 def _short(value: Any) -> str:

@@ -83,5 +83,5 @@ def plot(measured: xr.Dataset, predicted: xr.Dataset) -> Figure:
     """The sharpness along the run, with the edge dashed over it."""
     figure, (ax,) = plotting.panels()
     plotting.measured(ax, measured.step, measured.sharpness, "sharpness")
-    plotting.predicted_level(ax, float(predicted.edge_sharpness), "2/η")
+    plotting.predicted_level(ax, float(predicted.edge_sharpness.max()), "2/η")
     return figure

@@ -50,6 +50,16 @@ def judge(
     **Raises:** `InputError` where there is no such paper; `Interrupted` on Ctrl-C.
     """
     entries = [papers.load(figure) for figure in papers.figure_ids(paper)]
+    return judge_entries(entries, monitor, full, announce)
+
+
+def judge_entries(
+    entries: Sequence[Entry],
+    monitor: Monitor | None = None,
+    full: bool = False,
+    announce: Announce | None = None,
+) -> list[dict[str, Any]]:
+    """The same for any entries, say an experiment of one's own."""
     judged = [entry for entry in entries if entry.claims]
     found = carry_out(judged, full=full, monitor=monitor, announce=announce)
     return [verdict for figure in found for verdict in figure.verdicts]

@@ -58,8 +58,8 @@ def horizon(
 ) -> np.ndarray[Any, Any]:
     """The last step of each lane, or for a flow its last time."""
     if (steps is None) == (time is None):
-        given = "neither" if steps is None else "both"
-        raise InputError(f"one of steps and time says how far to run, and {given} was given.")
+        given = "neither was" if steps is None else "both were"
+        raise InputError(f"one of steps and time says how far to run, and {given} given.")
     if not is_map:
         if time is None:
             raise InputError(f"a flow has no steps, and steps={steps} was given; give a time.")
@@ -69,8 +69,8 @@ def horizon(
     wanted = np.round(_positive("time", time) / rates)
     if not np.all((wanted >= 1) & (wanted < 2**53)):
         raise InputError(
-            f"time {time:g} takes {wanted.min():.3g} to {wanted.max():.3g} steps at the learning "
-            "rates given; it must be 1 step or more, and fewer than 1e15: change one of them."
+            f"time {time:g} takes {wanted.max():.3g} steps at the smallest learning rate given and "
+            f"{wanted.min():.3g} at the largest; from 1 to 1e15 can be taken: change one of them."
         )
     return wanted.astype(np.int64)
 

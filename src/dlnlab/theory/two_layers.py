@@ -12,8 +12,8 @@ give the spectrum of F, ±√(λ²/4 + s²) and ±λ/2, and its rows P = VᵀQ_0
     QQᵀ(t) = V (e^{ft}/√g) K(I + KᵀK)^{−1}Kᵀ (e^{ft}/√g) Vᵀ,
 
 whose factors e^{ft}/√g are bounded, and whose middle is the lower block of the projector on the
-range of [I; K]. A range does not change when columns are mixed: elimination makes the strongest
-rows the identity, and of all others only ratios of scales are left, none above 1.
+range of [I; K]. A range does not change when columns are mixed: reflections onto
+the strongest rows, one after the other, leave only ratios of scales, none above 1.
 """
 
 from typing import NamedTuple
@@ -122,55 +122,56 @@ def _spectrum(target: Array, gap: float) -> _Spectrum:
     return _Spectrum(values, vectors)
 
 
-def _log_exprel(x: Array) -> Array:
-    """`ln((e^x − 1)/x)`, 0 at 0, without overflow."""
-    return np.asarray(np.maximum(x, 0) + np.log(exprel(-np.abs(x))))
-
-
 def _range_basis(rows: Array, noise: Array, scales: Array) -> Array:
     """An orthonormal basis of the range of `diag(e^scales) rows`, [n, h], rank h.
 
-    Columns are mixed until h pivot rows, the strongest, are the identity. `noise` bounds the error
-    of each entry and follows it; an entry below its own error is 0, so that rounding is never
-    amplified into a direction that the rows do not have.
+    The strongest row is reflected onto the first axis, the strongest of what is left onto the
+    second, and each column divided by its own: only ratios of scales remain, none above 1. `noise`
+    bounds the error of each row (0 of an exact one) and follows it; what is left of a row below
+    its error is 0, so that rounding never grows into a direction that the rows do not have.
     """
-    rows, noise, scales = rows.copy(), noise.copy(), scales.copy()
-    mixed = np.empty_like(rows)
-    free = np.ones(len(rows), dtype=bool)
+    rows, mixed, free = rows.copy(), np.empty_like(rows), np.ones(len(rows), dtype=bool)
     for done in range(rows.shape[1]):
-        rest, error = rows[:, done:], noise[:, done:]
-        rest[np.abs(rest) <= error] = 0
-        largest = np.abs(rest).max(axis=1)
-        strength = np.full(len(rows), -np.inf)
-        np.log(largest, out=strength, where=free & (largest > 0))
+        rest = rows[:, done:]
+        rest[_norms(rest) <= noise] = 0
+        norms = _norms(rest)
+        strength = np.log(norms, out=np.full(len(rows), -np.inf), where=free & (norms > 0))
         pivot = int(np.argmax(strength + scales))
-        column = int(np.argmax(np.abs(rest[pivot])))
-        rest[:, [0, column]], error[:, [0, column]] = rest[:, [column, 0]], error[:, [column, 0]]
-        level, ratio = rest[pivot, 0], rest[pivot, 1:] / rest[pivot, 0]
+        mirror = rest[pivot] / norms[pivot]
+        sign = np.copysign(1, mirror[0])
+        mirror[0] += sign
+        rest -= np.outer(2 / (mirror @ mirror) * (rest @ mirror), mirror)
+        rest[pivot] = 0
+        along = rest[:, 0] / norms[pivot]
+        # Where the exponent is cut the entry is 0: its product with e^… is at most 1.
         with np.errstate(under="ignore"):
-            signs = np.sign(rest[:, 0] / level)
-            shift = np.log(np.abs(rest[:, 0]) + (rest[:, 0] == 0)) - np.log(np.abs(level))
-            mixed[:, done] = signs * np.exp(np.minimum(shift + scales - scales[pivot], 0))
-        mixed[~free, done] = 0
+            mixed[:, done] = -sign * along * np.exp(np.minimum(scales - scales[pivot], 700)) * free
         mixed[pivot, done] = 1
-        spread = (error[pivot, 1:] + np.abs(ratio) * error[pivot, 0]) / np.abs(level)
-        error[:, 1:] += np.outer(np.abs(rest[:, 0]), spread + 2 * _EPSILON * np.abs(ratio))
-        error[:, 1:] += np.outer(error[:, 0], np.abs(ratio))
-        rest[:, 1:] -= np.outer(rest[:, 0], ratio)
+        spread = np.abs(along) * (noise[pivot] + 2 * _EPSILON * norms[pivot])
+        noise = np.where(noise > 0, np.hypot(noise, spread), 0)
         free[pivot] = False
-        rest[pivot, 1:], error[pivot, 1:] = 0, 0
     return np.linalg.qr(mixed)[0]
+
+
+def _norms(rows: Array) -> Array:
+    """The norm of each row, where squares would underflow, too."""
+    largest = np.abs(rows).max(axis=1)
+    whole = rows / np.where(largest > 0, largest, 1)[:, None]
+    return np.asarray(largest * np.sqrt(np.sum(whole**2, axis=1)))
 
 
 def _evolved(time: float, spectrum: _Spectrum, start: Array, noise: Array) -> Array:
     """Q(t) up to a rotation of its columns, from the rows P = VᵀQ_0 of the start."""
     doubled = 2 * time * spectrum.values
-    scales = (np.log(time) + _log_exprel(doubled)) / 2
     size = start.shape[1]
-    rows, errors = np.vstack([np.eye(size), start]), np.vstack([np.zeros((size, size)), noise])
-    basis = _range_basis(rows, errors, np.concatenate([np.zeros(size), scales]))
+    # √g = e^{max(ft, 0)} · factor; only the exponential, which overflows, is kept as a logarithm.
+    factor = np.sqrt(time * exprel(-np.abs(doubled)))
+    rows = np.vstack([np.eye(size), factor[:, None] * start])
+    errors = np.concatenate([np.zeros(size), factor * noise])
+    scales = np.concatenate([np.zeros(size), np.maximum(doubled, 0) / 2])
+    basis = _range_basis(rows, errors, scales)
     with np.errstate(under="ignore"):
-        bounded = np.exp(-(np.log(time) + _log_exprel(-doubled)) / 2)
+        bounded = np.exp(np.minimum(doubled, 0) / 2) / factor
     return np.asarray(spectrum.vectors @ (bounded[:, None] * basis[size:]))
 
 
@@ -198,7 +199,7 @@ def two_layer_weights(
     spectrum = _spectrum(whole, balance(one, two))
     start = np.vstack([one.T, two])
     rows = spectrum.vectors.T @ start
-    noise = 4 * _EPSILON * np.abs(spectrum.vectors.T) @ np.abs(start)
+    noise = 4 * _EPSILON * _norms(np.abs(spectrum.vectors.T) @ np.abs(start))
     made = [_evolved(t, spectrum, rows, noise) if t > 0 else start for t in times.ravel().tolist()]
     both = np.reshape(made, (*times.shape, *start.shape))
     inputs = whole.shape[1]
@@ -229,7 +230,7 @@ def two_layer_flow(
     2022 and, for λ ≠ 0, Dominé et al. 2024; the two layers of jacot2021.2.
 
     >>> two_layer_flow([0.0, 1.0, 1e6], [[0.1]], [[1.0]], [[1.0]]).round(6).ravel().tolist()
-    [0.1, 0.784404, 1.0]
+    [0.1, 0.781131, 1.0]
     """
     layers = two_layer_weights(time, first, second, target)
     return np.asarray(layers.second @ layers.first)
@@ -252,7 +253,7 @@ def two_layer_value(
     2024; the two layers of jacot2021.2.
 
     >>> two_layer_value([0.0, 1.0, 1e6], 0.1, 1.0, 0.99).round(6).tolist()
-    [0.1, 0.784404, 1.0]
+    [0.1, 0.781131, 1.0]
     """
     time, start, target, gap = together(
         time=at_least_zero("time", time),
@@ -264,20 +265,25 @@ def two_layer_value(
     above, below = _sum_and_difference(start, half)
     rising, falling = _sum_and_difference(target, half)
     radius = (rising + falling) / 2
-    gone = -np.expm1(-2 * radius * time)
+    gone, left = -np.expm1(-2 * radius * time), np.exp(-2 * radius * time)
     # Where s = λ = 0 all terms vanish together; ȧ = −2|a|a is their limit, divided by R.
     still = radius == 0
     share = np.where(still, time, gone)
-    grown = np.where(still, 1, rising + (1 - gone) * falling) + below * share
-    held = np.where(still, 1, falling + (1 - gone) * rising) + above * share
-    return np.asarray((above * grown / held - below * held / grown) / 2)
+    grown = np.where(still, 1, rising + left * falling) + below * share
+    held = np.where(still, 1, falling + left * rising) + above * share
+    return np.asarray((_quotient(above * grown, held) - _quotient(below * held, grown)) / 2)
 
 
 def _sum_and_difference(value: Array, half: Array) -> tuple[Array, Array]:
     """`√(a² + h²) ± a`, the smaller as h² over the larger, so that neither cancels."""
     larger = np.hypot(value, half) + np.abs(value)
-    smaller = half * np.divide(half, larger, out=np.zeros_like(larger), where=larger > 0)
+    smaller = half * _quotient(half, larger)
     return np.where(value >= 0, larger, smaller), np.where(value >= 0, smaller, larger)
+
+
+def _quotient(numerator: Array, denominator: Array) -> Array:
+    """The quotient, and 0 where the denominator is 0: here the numerator is 0 there, too."""
+    return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0)
 
 
 PREDICTIONS: tuple[Prediction, ...] = (two_layer_flow, two_layer_value)

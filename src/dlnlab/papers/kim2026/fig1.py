@@ -295,5 +295,5 @@ def _panel(ax: Axes, lane: xr.Dataset, theory: xr.Dataset) -> list[Line2D]:
         label = "predicted end (λ = 2/η; below 2/S the flow's)"
         lines.append(predicted_level(ax, float(value), label, INK))
     log_step_axis(ax)
-    ax.set_ylim(-0.04, 1.4)
+    ax.set_ylim(-0.04, 1.65)
     return lines[: len(lane.pathway) + 2]

@@ -2,10 +2,10 @@
 
 Each division of a mode between three pathways is a point of a triangle: corners are single paths,
 the centre is equal shares, where the minimum is flattest. Below 2/S descent goes the way of the
-flow to a corner; above, it turns back when it oscillates and stops on the contour λ = 2/η; at
-η = 2/λ^min that contour has shrunk to the centre. What is drawn are the shares σ_h/Σσ (the sum
+flow towards a corner. Where the flow's end is sharper than 2/η it oscillates there, turns back
+and stops on the contour λ = 2/η; at η = 2/λ^min that contour has shrunk to the centre. What is drawn are the shares σ_h/Σσ (the sum
 oscillates, and starts near zero), in the coordinates u = (σ_2−σ_1)/√2, v = (2σ_3−σ_1−σ_2)/√6. The
-centre is approached like 1/√t: 1.5 % of a third off after 20,000 steps, 0.7 % after 80,000.
+centre is approached like 1/√t: 1.4 % of a third off after 20,000 steps, 0.7 % after 80,000.
 """
 
 from typing import Annotated
@@ -19,7 +19,7 @@ from matplotlib.lines import Line2D
 from dlnlab.claims import Claim, Verdict
 from dlnlab.errors import InputError
 from dlnlab.experiment import Bound, Experiment
-from dlnlab.observables import loss, mode_values, shares, sharpness
+from dlnlab.observables import loss, mode_values, shares
 from dlnlab.papers.kim2026 import fig1
 from dlnlab.plotting import COLORS, FAINT, INK, legend_above, panels
 from dlnlab.run import Run
@@ -27,7 +27,7 @@ from dlnlab.schedule import linear, logarithmic
 from dlnlab.schema import Coordinate
 from dlnlab.statistics import Outcome
 from dlnlab.theory.modes import flow_endpoint
-from dlnlab.theory.stability import edge_sharpness
+from dlnlab.theory.stability import edge_sharpness, flattest_edge, stability_edge
 from dlnlab.typing import Any, Array
 
 PATHWAYS = 3
@@ -60,9 +60,12 @@ def _edge_arguments(coords: dict[str, Any], measured: xr.Dataset) -> dict[str, A
     return {"learning_rate": _rate(coords["edge_ratio"], coords["depth"], coords["target"])}
 
 
+def _pathway_arguments(coords: dict[str, Any], measured: xr.Dataset) -> dict[str, Any]:
+    return {"depths": (coords["depth"],) * PATHWAYS, "target": coords["target"]}
+
+
 def _flow_arguments(coords: dict[str, Any], measured: xr.Dataset) -> dict[str, Any]:
-    depths = (coords["depth"],) * PATHWAYS
-    return {"starts": coords["alphas"], "depths": depths, "target": coords["target"]}
+    return {"starts": coords["alphas"], **_pathway_arguments(coords, measured)}
 
 
 FLATTEST = PATHWAYS ** (1 - 2 / 5)
@@ -73,9 +76,14 @@ EXPERIMENT = Experiment(
     title="Three pathways on the triangle of their shares",
     steps=80_000,
     schedule=linear(101) | logarithmic(240),
-    observe=(loss, mode_values, shares, sharpness),
+    observe=(loss, mode_values, shares),
     statistics=(Outcome(),),
-    predictions=(Bound(edge_sharpness, _edge_arguments), Bound(flow_endpoint, _flow_arguments)),
+    predictions=(
+        Bound(edge_sharpness, _edge_arguments),
+        Bound(stability_edge),
+        Bound(flattest_edge, _pathway_arguments),
+        Bound(flow_endpoint, _flow_arguments),
+    ),
     coords={"edge_ratio": (0.8, 1.5, FLATTEST)},
     cites=("kim2026",),
 )
@@ -85,23 +93,12 @@ def check_thirds(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
     """How far the shares are from thirds at η = 2/λ^min, in units of a third; below it they are
     at least a tenth of a third away."""
     apart = abs(PATHWAYS * measured.shares.isel(step=-1, mode=0) - 1).max("pathway")
-    flattest = 2 / predicted.edge_sharpness * _flattest_sharpness(measured)
-    reached = abs(flattest / 2 - 1) < 1e-9
+    reached = 2 / predicted.edge_sharpness >= predicted.flattest_edge * (1 - 1e-9)
     at, below = apart.where(reached, drop=True), apart.where(~reached, drop=True)
     only_there = below.size > 0 and float(below.min()) > 0.1
     return Verdict.at_most(
         float(at.max()) if at.size and only_there else np.nan, 0.01, sample_size=apart.size
     )
-
-
-def _flattest_sharpness(measured: xr.Dataset) -> float:
-    depth, target = _setting(measured)
-    return float(PATHWAYS ** (2 / depth - 1) * depth * target ** (2 - 2 / depth))
-
-
-def _setting(measured: xr.Dataset) -> tuple[int, float]:
-    """Depth and target, which this figure holds fixed."""
-    return int(measured.get("depth", 5)), float(measured.get("target", 1.0))
 
 
 CLAIMS = (
@@ -124,39 +121,39 @@ def plane(shares_of: Any) -> tuple[Any, Any]:
 def plot(measured: xr.Dataset, predicted: xr.Dataset) -> Figure:
     """The runs on the triangle of shares, a panel for each step size."""
     ratios = np.atleast_1d(measured.edge_ratio.values)
-    figure, axes = panels(1, ratios.size, height=2.75, sharey=True)
+    figure, axes = panels(1, ratios.size, height=2.45, sharey=True)
     lines: list[Line2D] = []
     for ax, ratio in zip(axes, ratios, strict=True):
         lane, theory = (
             data.sel(edge_ratio=ratio) if "edge_ratio" in data.dims else data
             for data in (measured, predicted)
         )
-        shade = _minima(ax, *_setting(measured), float(theory.edge_sharpness))
+        shade = _minima(ax, theory)
         lines = max(lines, _path(ax, lane, theory), key=len)
         ax.set_title(f"η = {ratio:.3g} · 2/S")
         ax.set_xlabel(r"$u = (\sigma_2-\sigma_1)/\sqrt{2}$")
     axes[0].set_ylabel(r"$v = (2\sigma_3-\sigma_1-\sigma_2)/\sqrt{6}$")
-    bar = figure.colorbar(shade, ax=axes, shrink=0.8, pad=0.01)
+    bar = figure.colorbar(shade, ax=axes, shrink=0.8, pad=0.01, format="%.1f")
     bar.set_label(r"sharpness $\lambda$ of the minimum", fontsize=7)
     bar.ax.tick_params(labelsize=7)
-    legend_above(figure, lines, columns=4)
+    legend_above(figure, lines)
     return figure
 
 
-def _minima(ax: Axes, depth: int, target: float, edge: float) -> Any:
-    """The triangle: sharpness in grey, the contour λ = 2/η dashed."""
+def _minima(ax: Axes, theory: xr.Dataset) -> Any:
+    """The triangle: sharpness S Σ_h x_h^p of the shares x in grey, the contour λ = 2/η dashed."""
+    top, least = 2 / float(theory.stability_edge), 2 / float(theory.flattest_edge)
+    power = 1 + np.log(top / least) / np.log(PATHWAYS)  # of λ^min = H^{1−p} S, p = 2 − 2/L
     across, up = np.meshgrid(np.linspace(-0.75, 0.75, 301), np.linspace(-0.45, 0.85, 261))
     third = (1 + np.sqrt(6) * up) / 3
     second = (1 - third + np.sqrt(2) * across) / 2
     every = np.stack([1 - third - second, second, third])
-    power = 2 - 2 / depth
-    sharp = depth * (target * np.clip(every, 0, None)) ** power
-    inside = np.where((every < -1e-9).any(axis=0), np.nan, sharp.sum(axis=0))
-    top = depth * target**power
-    levels = np.linspace(top * PATHWAYS ** (2 / depth - 1), top, 9)
+    sharp = top * (np.clip(every, 0, None) ** power).sum(axis=0)
+    inside = np.where((every < -1e-9).any(axis=0), np.nan, sharp)
+    levels, edge = np.linspace(least, top, 9), float(theory.edge_sharpness)
     shade = ax.contourf(across, up, inside, levels=levels, cmap="Greys", alpha=0.55)
     shade.set_rasterized(True)  # as paths it makes the picture a megabyte
-    if levels[0] * (1 + 1e-9) < edge < top:
+    if least * (1 + 1e-9) < edge < top:
         ax.contour(across, up, inside, levels=[edge], colors=INK, linewidths=1, linestyles="--")
     corners = plane(np.eye(PATHWAYS)[[0, 1, 2, 0]])
     ax.plot(*corners, color=FAINT, linewidth=0.8)

@@ -4,7 +4,7 @@ From equal starts gradient flow hands the mode to the shallowest pathway, which 
 η* = 2/λ^min every division but the flattest is unstable, and descent ends there, at the uneven
 shares of Lagrange's condition 2(L_h−1)σ_h^{1−2/L_h} = μ. It gets there slowly: the residual changes
 sign at every step and its amplitude falls like 1/√t (the distance is 0.7 % of the target after
-20,000 steps and 0.35 % after 80,000), so the sum is never quite the target. The target is 1
+20,000 steps and 0.34 % after 80,000), so the sum is never quite the target. The target is 1
 throughout: with unequal depths λ^min is no power of it, and η is given in units of η*.
 """
 
@@ -61,7 +61,9 @@ def starts(alphas: tuple[Any, ...], depths: tuple[int, ...]) -> tuple[Any, ...]:
     if len(alphas) not in (1, len(depths)):
         raise InputError(
             f"alphas has {len(alphas)} values and there are {len(depths)} depths; give one scale "
-            "for all pathways or one for each, say --alphas " + ",".join(["0.001"] * len(depths))
+            "for all pathways or one for each, say --alphas "
+            + ",".join(["0.001"] * len(depths))
+            + "."
         )
     return tuple(alphas) * (len(depths) // len(alphas))
 
@@ -188,15 +190,11 @@ def plot(measured: xr.Dataset, predicted: xr.Dataset) -> Figure:
     )
     lines: list[Line2D] = []
     for number, ax in enumerate(axes):
-        place = {
-            "edge_ratio": float(ratios[number // sets.size]),
-            "depths": str(sets[number % sets.size]),
-        }
-        drawn = _panel(ax, *(_lane(data, place) for data in (measured, predicted)))
-        lines = max(lines, drawn, key=len)
-        ax.set_title(
-            f"depths {place['depths'].replace(',', ', ')};  η = {place['edge_ratio']:g} η*"
-        )
+        ratio, depths = float(ratios[number // sets.size]), str(sets[number % sets.size])
+        place = {"edge_ratio": ratio, "depths": depths}
+        lines = max(lines, _panel(ax, _lane(measured, place), _lane(predicted, place)), key=len)
+        rate = "η*" if ratio == 1 else f"{ratio:g} η*"
+        ax.set_title(f"depths {depths.replace(',', ', ')};  η = {rate}")
     for ax in axes[-sets.size :]:
         log_step_axis(ax)
     for ax in axes[:: sets.size]:
@@ -222,5 +220,5 @@ def _panel(ax: Axes, lane: xr.Dataset, theory: xr.Dataset) -> list[Line2D]:
     end = theory.flow_values if small else theory.flattest_values
     label = r"predicted end (the flow's; at η*, $\sigma_h$ of $\lambda^{\min}$)"
     levels = [predicted_level(ax, float(value), label) for value in end.dropna("pathway").values]
-    ax.set_ylim(-0.04, 1.25)
+    ax.set_ylim(-0.06, 1.5)
     return [*lines, *levels[:1]]

@@ -82,7 +82,7 @@ def plot(measured: xr.Dataset, predicted: xr.Dataset) -> Figure:
     for ax, depth in zip(axes, depths, strict=True):
         _maps(ax, measured.sel(depth=depth), predicted.sel(depth=depth), int(depth))
         ax.set(title=f"L = {depth}", xlabel="layer value w", xlim=(0, 1.3), ylim=(-0.5, 1.65))
-    axes[0].set_ylabel("after one step, f_η(w)")
+    axes[0].set_ylabel(r"after one step, $f_\eta(w)$")
     lines = [line for line in axes[0].get_lines() if not str(line.get_label()).startswith("_")]
     legend_above(figure, lines, columns=4)
     return figure

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from dlnlab.errors import InputError
 from dlnlab.theory.arguments import positive_number, whole_numbers
 from dlnlab.theory.stability import edge, flattest, return_map
 from dlnlab.theory.stability.edge import (
@@ -79,6 +80,11 @@ def stability(depths: tuple[int, ...], target: float) -> Stability:
     [1.220332, 0.844899]
     """
     levels, goal = whole_numbers("depths", depths), positive_number("target", target)
+    if not 1e-100 <= goal <= 1e100:
+        raise InputError(
+            f"target is {goal:g}, and numbers from 1e-100 to 1e100 will do, whose squares are "
+            "ordinary numbers still; measure the target in other units."
+        )
     alone = tuple(float(single_path_sharpness(goal, depth)) for depth in levels)
     shares, flattest = flattest_split(levels, goal)
     return Stability(
