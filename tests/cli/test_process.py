@@ -52,7 +52,8 @@ def test_ctrl_c_writes_what_is_finished(tmp_path, place):
     sent = time.monotonic()
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=SECONDS)
-    assert time.monotonic() - sent < 1.5
+    # Within a second on a quiet machine; the run itself would take most of an hour.
+    assert time.monotonic() - sent < 15
     assert (process.returncode, out) == (130, "")
     assert err == "dln: interrupted; what was finished is in a.nc, marked so.\n"
     assert [item.name for item in place.iterdir()] == ["a.nc"]
