@@ -145,8 +145,8 @@ def _predict(bound: Bound, points: Grid, measured: xr.Dataset, stretch: bool) ->
             count, worst = broken.get(assumption.name, (0, 0.0))
             broken[assumption.name] = (count + 1, max(worst, departures[assumption.name]))
         values.append(_value(bound.prediction, arguments, stretch or not found))
-    shape = max((np.shape(v) for v in values if v is not None), key=len, default=())
-    filled = [np.full(shape, np.nan) if v is None else np.broadcast_to(v, shape) for v in values]
+    shape = _common_shape([np.shape(v) for v in values if v is not None])
+    filled = [_padded(value, shape) for value in values]
     attrs = {
         "of": bound.prediction.of,
         "source": bound.prediction.source,
@@ -162,6 +162,23 @@ def _predict(bound: Bound, points: Grid, measured: xr.Dataset, stretch: bool) ->
     return xr.DataArray(
         np.asarray(filled).reshape((*points.shape, *shape)), dims=(*points.axes, *dims), attrs=attrs
     )
+
+
+def _common_shape(shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
+    """The smallest shape that holds each; those of fewer axes are repeated along the missing."""
+    rank = max(map(len, shapes), default=0)
+    whole = [shape for shape in shapes if len(shape) == rank]
+    return tuple(max(sizes) for sizes in zip(*whole, strict=True))
+
+
+def _padded(value: Any, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    """A value in the common shape, NaN where it has nothing to say, as in what was measured."""
+    filled = np.full(shape, np.nan)
+    if value is not None and np.ndim(value) < len(shape):
+        filled[...] = value
+    elif value is not None:
+        filled[tuple(slice(n) for n in np.shape(value))] = value
+    return filled
 
 
 def _value(prediction: Prediction, arguments: dict[str, Any], allowed: bool) -> Any:

@@ -59,7 +59,8 @@ def test_ctrl_c_writes_what_is_finished(tmp_path, place):
     assert [item.name for item in place.iterdir()] == ["a.nc"]
     with xr.open_dataset(place / "a.nc", engine="h5netcdf") as found:
         assert found.attrs["interrupted"] == 1
-        assert found.loss.notnull().values.tolist() == [True, False, False]
+        assert found.step.values.tolist() == [0]  # of the three planned
+        assert found.loss.notnull().all()
         assert int(found.status) == found.status.attrs["flag_meanings"].split().index("interrupted")
 
 

@@ -1,5 +1,6 @@
 """The driver: cutting, recording, neighbours and order leave every bit unchanged."""
 
+import dataclasses
 import itertools
 import subprocess
 import sys
@@ -81,12 +82,16 @@ def test_cutting_leaves_every_bit(monkeypatch):
 
 def test_recording_leaves_every_bit():
     once = EXPERIMENT.measure(seed=3)
-    import dataclasses
-
     often = dataclasses.replace(EXPERIMENT, schedule=linear(5) | logarithmic(7) | last(9))
     more = dataclasses.replace(often, observe=(loss, singular_values, sharpness, mode_values))
     same(once, often.measure(seed=3).sel(step=once.step)[list(once.data_vars)])
     same(once, more.measure(seed=3).sel(step=once.step)[list(once.data_vars)])
+
+
+def test_many_fast_segments():
+    """One segment for each chunk of moments: its budget of steps grows only so far."""
+    often = dataclasses.replace(EXPERIMENT, schedule=last(8000), observe=(), statistics=())
+    assert often.measure(steps=8000).sizes["step"] == 8001
 
 
 def test_threads_leave_every_bit():

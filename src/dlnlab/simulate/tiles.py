@@ -25,7 +25,7 @@ from dlnlab.state import Lane
 from dlnlab.typing import Any, Array, Int, PyTree
 
 SEGMENT_SECONDS = 0.4
-_FIRST_BUDGET = 16
+_FIRST_BUDGET, _MOST_BUDGET = 16, 2**40
 _TILE_SCALARS = 4096
 _TILE_LANES = 64
 _CHUNK_MOMENTS = 256
@@ -261,7 +261,8 @@ class Work:
             self.finished[mine] = index
             self.progress[tile] = self._fraction(index, position)
             seconds = time.perf_counter() - began
-            budget = max(1, int(budget * min(8.0, max(0.1, SEGMENT_SECONDS / seconds))))
+            faster = min(8.0, max(0.1, SEGMENT_SECONDS / seconds))
+            budget = min(_MOST_BUDGET, max(1, int(budget * faster)))
 
     def _fraction(self, index: int, position: int) -> float:
         if self.shape.is_map and self.moments[-1] > 0:

@@ -3,9 +3,10 @@
 Each division of a mode between three pathways is a point of a triangle: corners are single paths,
 the centre is equal shares, where the minimum is flattest. Below 2/S descent goes the way of the
 flow towards a corner. Where the flow's end is sharper than 2/η it oscillates there, turns back
-and stops on the contour λ = 2/η; at η = 2/λ^min that contour has shrunk to the centre. What is drawn are the shares σ_h/Σσ (the sum
-oscillates, and starts near zero), in the coordinates u = (σ_2−σ_1)/√2, v = (2σ_3−σ_1−σ_2)/√6. The
-centre is approached like 1/√t: 1.4 % of a third off after 20,000 steps, 0.7 % after 80,000.
+and stops on the contour λ = 2/η; at η = 2/λ^min that contour has shrunk to the centre. What is
+drawn are the shares σ_h/Σσ (the sum oscillates, and starts near zero), in the coordinates
+u = (σ_2−σ_1)/√2, v = (2σ_3−σ_1−σ_2)/√6. The centre is approached like 1/√t: 1.4 % of a third off
+after 20,000 steps, 0.7 % after 80,000.
 """
 
 from typing import Annotated
@@ -121,7 +122,7 @@ def plane(shares_of: Any) -> tuple[Any, Any]:
 def plot(measured: xr.Dataset, predicted: xr.Dataset) -> Figure:
     """The runs on the triangle of shares, a panel for each step size."""
     ratios = np.atleast_1d(measured.edge_ratio.values)
-    figure, axes = panels(1, ratios.size, height=2.45, sharey=True)
+    figure, axes = panels(1, ratios.size, height=2.7, sharey=True)
     lines: list[Line2D] = []
     for ax, ratio in zip(axes, ratios, strict=True):
         lane, theory = (
