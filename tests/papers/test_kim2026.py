@@ -14,7 +14,7 @@ from dlnlab.initialization import scaled_identity
 from dlnlab.networks import Modes, square
 from dlnlab.observables import alignment_error, loss, mode_values, svs_error
 from dlnlab.papers import load
-from dlnlab.papers.kim2026 import fig1, fig2, fig5, fig6, minima, threshold
+from dlnlab.papers.kim2026 import charge, fig1, fig2, fig5, fig6, minima, threshold
 from dlnlab.problem import Problem
 from dlnlab.reduction import reduce
 from dlnlab.run import Run
@@ -154,14 +154,14 @@ def test_minima_have_zero_loss():
 @pytest.fixture(scope="module")
 def data():
     made = {}
-    for module in (fig1, fig2, threshold, minima, fig5, fig6):
+    for module in MODULES:
         experiment, coords = module.EXPERIMENT, dict(module.EXPERIMENT.coords)
         measured = experiment.measure(**coords)
         made[module] = measured, experiment.predict(measured, **coords)
     return made
 
 
-MODULES = (fig1, fig2, threshold, minima, fig5, fig6)
+MODULES = (fig1, charge, fig2, threshold, minima, fig5, fig6)
 ALL = [pytest.param(m, c, id=c.id) for m in MODULES for c in m.CLAIMS]
 
 
@@ -173,13 +173,6 @@ def test_every_claim_holds(data, module, claim: Claim):
 
 def scaled(predicted: xr.Dataset, name: str, factor: float) -> xr.Dataset:
     return predicted.assign({name: predicted[name] * factor})
-
-
-def single_pathway():
-    coords = {**fig1.EXPERIMENT.coords, "pathways": 1, "alphas": (0.03,)}
-    experiment = dataclasses.replace(fig1.EXPERIMENT, steps=4000)
-    measured = experiment.measure(**coords)
-    return measured, experiment.predict(measured, **coords)
 
 
 def below_the_edge():
@@ -202,7 +195,11 @@ MUTATIONS = {
     ),
     "kim2026.2": wrong_factor(minima, "flattest_edge", 1.05),
     "kim2026.3": wrong_factor(fig1, "flow_endpoint", 0.9),
-    "kim2026.4": lambda data: single_pathway(),
+    # Time reversed: what shrank now grows.
+    "kim2026.4": lambda data: (
+        data[charge][0].isel(step=slice(None, None, -1)).assign_coords(step=np.arange(2001)),
+        data[charge][1],
+    ),
     "kim2026.5": lambda data: below_the_edge(),
     "kim2026.5a": wrong_factor(fig1, "edge_split", 1.05),
     "kim2026.5b": wrong_factor(fig1, "flattest_edge", 0.8),
@@ -254,3 +251,13 @@ def test_alignment_is_the_cheap_half_of_the_mixing():
     assert isinstance(problem.network, type(square(2, (3,)))) and not isinstance(
         problem.network, Modes
     )
+
+
+def test_one_pathway_has_no_charge_to_lose():
+    measured = charge.EXPERIMENT.measure(**charge.EXPERIMENT.coords, pathways=1, alphas=(0.03,))
+    assert charge.CLAIMS[0].judge(measured, xr.Dataset())["verdict"] == "fails"
+
+
+def test_the_charge_is_judged_at_every_step_or_not_at_all(data):
+    sparse = data[charge][0].isel(step=slice(None, None, 2))
+    assert charge.CLAIMS[0].judge(sparse, xr.Dataset())["verdict"] == "fails"

@@ -177,15 +177,6 @@ def check_flow_regime(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
     return Verdict.at_most(_worst(error), 0.01, sample_size=error.size)
 
 
-def check_charge(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
-    """|z| never grows and z keeps its sign at every recorded step; by how much it shrinks."""
-    z = measured.conserved_z.isel(mode=0, pathway=slice(1, None))
-    first = abs(z.isel(step=0))
-    grows = (abs(z).diff("step") > 1e-12 * first).any() | (z * z.isel(step=0) < 0).any()
-    shrunk = float((1 - abs(z.isel(step=-1)) / first).min()) if z.size and not grows else np.nan
-    return Verdict.at_least(shrunk, 1e-3, sample_size=z.isel(step=-1).size)
-
-
 def check_stops_at_edge(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
     """Where descent oscillated and settled, ηλ/2 is just below 1."""
     edge = measured.sharpness.isel(step=-1) / predicted.edge_sharpness
@@ -236,13 +227,6 @@ CLAIMS = (
         "takes nearly everything.",
         check_flow_regime,
         (ALIGNED,),
-    ),
-    Claim(
-        "kim2026.4",
-        "Gradient descent re-balances: |z| = |w_1^{2−L} − w_h^{2−L}| never grows, keeps its sign, "
-        "and shrinks at every step size.",
-        check_charge,
-        (ALIGNED, "ηr(L−1)max(w)^{L−2} < 1 at every step"),
     ),
     Claim(
         "kim2026.5",
