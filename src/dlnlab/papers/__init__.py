@@ -51,12 +51,15 @@ def paper_keys() -> list[str]:
 
 
 def figure_ids(key: str) -> list[str]:
-    """The ids of a paper's figures, `key/name`, in the order of their numbers."""
+    """The ids of a paper's figures, `key/name`, in the order of their numbers; studies follow."""
     if key not in paper_keys():
         raise InputError(f"there is no paper {key}; {nearest(key, paper_keys())}")
     folder = Path(__path__[0]) / key
     names = [found.name for found in pkgutil.iter_modules([str(folder)])]
-    return [f"{key}/{name}" for name in sorted(names, key=_natural)]
+    return [
+        f"{key}/{name}"
+        for name in sorted(names, key=lambda name: (not name.startswith("fig"), _natural(name)))
+    ]
 
 
 def all_ids() -> list[str]:
