@@ -22,14 +22,22 @@ import pytest
 
 from dlnlab.dynamics import Flow, GradientDescent, Map
 from dlnlab.errors import InputError
-from dlnlab.networks import Modes, Network, Pathways, pathway_products, product, square
+from dlnlab.networks import (
+    LinearNetwork,
+    Modes,
+    Network,
+    Pathways,
+    pathway_products,
+    product,
+    square,
+)
 from dlnlab.observables import Observable
 from dlnlab.problem import Problem
 from dlnlab.run import Run
 from dlnlab.simulate import record
 from dlnlab.state import Status, Step
 from dlnlab.statistics import Statistic
-from dlnlab.tasks import Whitened
+from dlnlab.tasks import Samples, Whitened
 from dlnlab.theory.base import BrokenAssumption, Prediction
 from dlnlab.typing import Array, Params
 
@@ -54,13 +62,23 @@ def random_params(network: Network, seed: int = 0, dtype: Any = np.float64) -> P
 
 def some_problem(network: Network, dtype: Any = np.float64) -> Problem:
     """The network with a random target of the shape of its maps."""
-    shape = jax.eval_shape(lambda: product(network, random_params(network))).shape
+    shape = network.map_shape
     rng = np.random.default_rng(1)
+    if not isinstance(network, LinearNetwork):
+        return some_samples(network, dtype)
     if len(shape) == 1:
         return Problem(network, Whitened((1 + rng.uniform(size=shape)).astype(dtype)))
     left, right = (np.linalg.qr(rng.normal(size=(n, min(shape))))[0].astype(dtype) for n in shape)
     strengths = (1 + rng.uniform(size=min(shape))).astype(dtype)
     return Problem(network, Whitened(left * strengths @ right.T, 0.0, (left, right)))
+
+
+def some_samples(network: Network, dtype: Any = np.float64) -> Problem:
+    """The network with a few random samples, and as many held out."""
+    outputs, inputs = network.map_shape
+    rng = np.random.default_rng(4)
+    tables = [rng.normal(size=(7, n)).astype(dtype) for n in (inputs, outputs, inputs, outputs)]
+    return Problem(network, Samples(*tables[:2], held_out=(tables[2], tables[3])))
 
 
 def aligned_pair(depths: tuple[int, ...], modes: int) -> tuple[Any, Any]:
@@ -134,6 +152,13 @@ def network(network: Network) -> None:
     problem, params = some_problem(network), random_params(network)
     sealed(network)
     network_knows_its_shapes(network, params)
+    if not isinstance(network, Modes):
+        network_sums_its_pathways(network, params)
+        sampled = some_samples(network)
+        problem_has_half_the_mean_squared_error(sampled, params)
+        gradient_is_the_slope(sampled, params)
+    if not isinstance(network, LinearNetwork):
+        return
     network_composes(network, params)
     network_has_adjoints(network, params)
     network_products_are_linear_in_each_layer(network, params)
@@ -161,6 +186,57 @@ def network_composes(network: Network, params: Params) -> None:
         assert_near(made, _fold(network, pathway))
         from_the_end = functools.reduce(network.compose, reversed(pathway))
         assert_near(made, from_the_end)
+
+
+def network_sums_its_pathways(network: Network, params: Params) -> None:
+    """Samples know nothing of each other, nor do pathways; a linear one is its product."""
+    inputs = np.random.default_rng(6).normal(size=(5, network.map_shape[1]))
+    made = network.outputs(params, inputs)
+    assert len(made) == len(params)
+    alone = [network.outputs(params, inputs[k : k + 1]) for k in range(5)]
+    assert_near(made, jax.tree.map(lambda *rows: np.concatenate(rows), *alone))
+    other = (*params[:-1], jax.tree.map(lambda w: 2 * w, params[-1]))
+    assert_near(network.outputs(other, inputs)[:-1], made[:-1])
+    if isinstance(network, LinearNetwork):
+        assert_near(sum(made), inputs @ np.asarray(product(network, params)).T)
+
+
+def problem_has_half_the_mean_squared_error(problem: Problem, params: Params) -> None:
+    """`(1/2n) Σ_k ‖f(x_k) − y_k‖²`, sample by sample, on those trained on and those held out."""
+    task = problem.task
+    pairs = ((problem.loss, (task.inputs, task.outputs)), (problem.test_loss, task.held_out))
+    for loss, (inputs, outputs) in pairs:
+        total = 0.0
+        for x, y in zip(inputs, outputs, strict=True):
+            made = sum(problem.network.outputs(params, x[None]))[0]
+            total += float(np.sum((np.asarray(made) - y) ** 2)) / 2
+        assert_near(loss(params), np.asarray(total / len(inputs)))
+    maps = [
+        sum(np.outer(f, x) for f, x in zip(np.asarray(made), task.inputs, strict=True))
+        for made in problem.network.outputs(params, task.inputs)
+    ]
+    assert_near(problem.pathway_maps(params), tuple(m / len(task.inputs) for m in maps))
+
+
+def gradient_is_the_slope(problem: Problem, params: Params) -> None:
+    """Gradient and Hessian against central differences, in Richardson's extrapolation.
+
+    Steps h and h/2 leave an error of order h⁴ and of rounding ε/h² (of the second difference).
+    """
+    direction = random_params(problem.network, seed=7)
+    line = jax.jit(lambda t: problem.loss(jax.tree.map(lambda w, v: w + t * v, params, direction)))
+
+    def differences(h: float) -> np.ndarray:
+        above, middle, below = (float(line(t)) for t in (h, 0.0, -h))
+        return np.array([(above - below) / (2 * h), (above - 2 * middle + below) / h**2])
+
+    h = np.finfo(np.float64).eps ** (1 / 6)
+    found = (4 * differences(h / 2) - differences(h)) / 3
+    error = np.abs(found - (4 * differences(h / 4) - differences(h / 2)) / 3)
+    slope = flat(problem.gradient(params)) @ flat(direction)
+    curvature = flat(problem.hessian_vector(params, direction)) @ flat(direction)
+    rounding = SLACK * np.finfo(np.float64).eps / h**2 * float(line(0.0))
+    assert (np.abs(found - [slope, curvature]) <= 2 * error + rounding).all()
 
 
 def _fold(network: Network, layers: tuple[Array, ...]) -> Array:
@@ -285,14 +361,15 @@ def map_moves(dynamics: Map, descends: bool) -> None:
     for dtype in (np.float32, np.float64):
         problem, params = _start(dtype)
         typed = jax.tree.map(dtype, dynamics)
-        memory = jax.jit(lambda d, p, problem=problem: d.init(problem, p))(typed, params)
+        key = jax.random.key(0)
+        memory = jax.jit(lambda d, p, problem=problem: d.init(problem, p, key))(typed, params)  # noqa: B023
         step = jax.jit(lambda d, p, m, problem=problem: d.step(problem, p, m))
         after, remembered = step(typed, params, memory)
         assert same_bits(step(typed, params, memory), (after, remembered))
         assert shapes_and_dtypes(after) == shapes_and_dtypes(params)
         assert shapes_and_dtypes(remembered) == shapes_and_dtypes(memory)
         both = jax.tree.map(lambda a: np.stack([a, a / 2]), params)
-        together = jax.jit(jax.vmap(lambda p: step(typed, p, typed.init(problem, p))[0]))(both)  # noqa: B023
+        together = jax.jit(jax.vmap(lambda p: step(typed, p, typed.init(problem, p, key))[0]))(both)  # noqa: B023
         assert_near(jax.tree.map(lambda a: a[0], together), after)
     rates = np.array([0.0, 1e-6, 1e-1])
     swept = jax.tree.map(lambda a: jnp.stack([a] * 3), dynamics)
@@ -325,7 +402,7 @@ def runs_are_pure(dynamics: Map | Flow) -> None:
     """The same run gives the same bits and keeps the dtype, whatever was asked for in between."""
     for dtype in (np.float32, np.float64):
         problem, params = _start(dtype)
-        run = Run(problem, dynamics, params)
+        run = Run(problem, dynamics, params, jax.random.key(0))
         moments = np.array([0, 1, 2, 3]) if run.is_map else np.array([0.0, 0.01, 0.02, 0.03])
         seen = Observable(_parameters, "parameters")
         go = jax.jit(lambda moments, run=run, seen=seen: record(run, moments, (seen,)))

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 import laws
 from dlnlab import dynamics, networks, observables, statistics, theory
-from dlnlab.dynamics import Flow, GradientDescent, GradientFlow, Map
-from dlnlab.networks import Modes, Pathways, square
+from dlnlab.dynamics import Flow, GradientDescent, GradientFlow, Map, StochasticGradientDescent
+from dlnlab.errors import InputError
+from dlnlab.networks import Modes, Pathways, Perceptrons, square
 from dlnlab.theory.base import Assumption, BrokenAssumption, prediction
 
 NOTATION = Path(__file__).parents[1] / "docs" / "notation.md"
@@ -58,7 +59,7 @@ def test_any_depths_have_exact_derivatives(depths, dimension, modes, seed):
 
 @pytest.mark.parametrize("example", dynamics.EXAMPLES, ids=named)
 def test_dynamics(example):
-    laws.dynamics(example)
+    laws.dynamics(example, descends=not isinstance(example, StochasticGradientDescent))
 
 
 def test_gradient_descent_and_flow_are_what_they_say():
@@ -75,12 +76,37 @@ def test_gradient_descent_and_flow_are_what_they_say():
 @pytest.mark.parametrize("example", observables.EXAMPLES, ids=named)
 def test_observables(example, dtype):
     plain = dtype == np.float64 and example.name not in CURVATURE
-    laws.observable(example, laws.some_problem(Modes((2, 3), 3), dtype), plain=plain)
+    if example.name != "test_loss":
+        laws.observable(example, laws.some_problem(Modes((2, 3), 3), dtype), plain=plain)
     matrices = Pathways(((2, 3, 2), (2, 2, 3, 2)))
-    laws.observable(example, laws.some_problem(matrices, dtype), plain=False)
+    if example.name != "test_loss":
+        laws.observable(example, laws.some_problem(matrices, dtype), plain=False)
+    laws.observable(example, laws.some_samples(matrices, dtype), plain=False)
+
+
+NEED_LAYERS = {"layer_singular_values", "svs_error", "balance_gap"}
 
 
 @pytest.mark.parametrize("example", observables.EXAMPLES, ids=named)
+def test_observables_of_perceptrons(example):
+    problem = laws.some_problem(Perceptrons(((2, 3, 2), (2, 2, 3, 2)), "tanh"))
+    if example.name in NEED_LAYERS:
+        with pytest.raises(InputError, match="linear network"):
+            example(problem, laws.random_params(problem.network))
+    else:
+        laws.observable(example, problem, plain=False)
+
+
+def test_a_test_loss_needs_samples_held_out():
+    with pytest.raises(InputError, match="held out"):
+        observables.test_loss(laws.some_problem(square(2, (2,))), None)
+
+
+# A test loss needs samples, and a matrix has a basis.
+BASELESS = [o for o in observables.EXAMPLES if o.name not in ("test_loss", "end_to_end")]
+
+
+@pytest.mark.parametrize("example", BASELESS, ids=named)
 def test_observables_ignore_bases(example):
     laws.observable_ignores_bases(example, equal=example.name not in CURVATURE)
 
@@ -89,6 +115,11 @@ def test_observables_ignore_bases(example):
 @pytest.mark.parametrize("example", statistics.EXAMPLES, ids=named)
 def test_statistics(example, dtype):
     laws.statistic(example, square(2, (2, 3)), dtype)
+
+
+@pytest.mark.parametrize("example", statistics.EXAMPLES, ids=named)
+def test_statistics_of_perceptrons(example):
+    laws.statistic(example, Perceptrons(((3, 4, 2), (3, 5, 4, 2)), "tanh"), np.float64)
 
 
 @pytest.mark.parametrize("example", statistics.EXAMPLES, ids=named)
@@ -117,7 +148,7 @@ class Ascent(Map):
 
     learning_rate: float = 0.1
 
-    def init(self, problem, params):
+    def init(self, problem, params, key):
         return ()
 
     def step(self, problem, params, memory):

@@ -10,11 +10,27 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dlnlab.claims import Claim, Verdict
-    from dlnlab.dynamics import Dynamics, Flow, GradientDescent, GradientFlow, Map, Optax
+    from dlnlab.dynamics import (
+        Dynamics,
+        Flow,
+        GradientDescent,
+        GradientFlow,
+        Map,
+        Optax,
+        StochasticGradientDescent,
+    )
     from dlnlab.errors import InputError
     from dlnlab.experiment import Bound, Experiment
     from dlnlab.initialization import balanced, gaussian, scaled_identity
-    from dlnlab.networks import Modes, Network, Pathways, chain, square
+    from dlnlab.networks import (
+        LinearNetwork,
+        Modes,
+        Network,
+        Pathways,
+        Perceptrons,
+        chain,
+        square,
+    )
     from dlnlab.observables import Observable, observable
     from dlnlab.problem import Problem
     from dlnlab.reduction import reduce
@@ -23,7 +39,7 @@ if TYPE_CHECKING:
     from dlnlab.schema import Coordinate
     from dlnlab.state import Status, Step
     from dlnlab.statistics import Statistic
-    from dlnlab.tasks import Whitened
+    from dlnlab.tasks import Samples, Whitened
     from dlnlab.theory.base import Assumption, BrokenAssumption, Prediction, prediction
 
 _HOMES = MappingProxyType(
@@ -36,11 +52,20 @@ _HOMES = MappingProxyType(
             "GradientFlow",
             "Map",
             "Optax",
+            "StochasticGradientDescent",
         ),
         "dlnlab.errors": ("InputError",),
         "dlnlab.experiment": ("Bound", "Experiment"),
         "dlnlab.initialization": ("balanced", "gaussian", "scaled_identity"),
-        "dlnlab.networks": ("Modes", "Network", "Pathways", "chain", "square"),
+        "dlnlab.networks": (
+            "LinearNetwork",
+            "Modes",
+            "Network",
+            "Pathways",
+            "Perceptrons",
+            "chain",
+            "square",
+        ),
         "dlnlab.observables": ("Observable", "observable"),
         "dlnlab.problem": ("Problem",),
         "dlnlab.reduction": ("reduce",),
@@ -49,7 +74,7 @@ _HOMES = MappingProxyType(
         "dlnlab.schema": ("Coordinate",),
         "dlnlab.state": ("Status", "Step"),
         "dlnlab.statistics": ("Statistic",),
-        "dlnlab.tasks": ("Whitened",),
+        "dlnlab.tasks": ("Samples", "Whitened"),
         "dlnlab.theory.base": ("Assumption", "BrokenAssumption", "Prediction", "prediction"),
     }
 )
@@ -68,19 +93,23 @@ __all__ = [
     "GradientDescent",
     "GradientFlow",
     "InputError",
+    "LinearNetwork",
     "Map",
     "Modes",
     "Network",
     "Observable",
     "Optax",
     "Pathways",
+    "Perceptrons",
     "Prediction",
     "Problem",
     "Run",
+    "Samples",
     "Schedule",
     "Statistic",
     "Status",
     "Step",
+    "StochasticGradientDescent",
     "Verdict",
     "Whitened",
     "balanced",

@@ -5,11 +5,18 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import scipy.stats
 import xarray as xr
 
 from dlnlab.typing import Any
 
 Word = Literal["holds", "fails", "inconclusive"]
+
+FALSE_ALARM = 0.01
+"""The probability that any of a paper's statistical claims says `fails` by chance alone, where
+each is just true. It is shared equally between at most `STATISTICAL_CLAIMS` of them."""
+
+STATISTICAL_CLAIMS = 25
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,52 @@ class Verdict:
             sample_size,
         )
 
+    @classmethod
+    def all_at_least(cls, hits: Any, counts: Any, limit: float) -> "Verdict":
+        """Holds where the fraction `hits/counts` is at least `limit` in every one of the cells.
+
+        The statistic is the least fraction, its uncertainty the distance to its far one-sided
+        Wilson bound, at a confidence that shares `FALSE_ALARM` between all statistical claims and
+        these cells.
+
+        >>> Verdict.all_at_least([90, 80], [100, 100], 0.5).verdict
+        'holds'
+        >>> Verdict.all_at_least([90, 50], [100, 100], 0.5).verdict
+        'inconclusive'
+        """
+        hits, counts = np.asarray(hits), np.asarray(counts)
+        expected = f"at least {limit:.6g} in each of {len(hits)} cells"
+        if not len(hits) or not counts.all():
+            return cls("fails", np.nan, expected, 0.0, int(counts.sum()))
+        confidence = 1 - 2 * FALSE_ALARM / STATISTICAL_CLAIMS / len(hits)
+        bounds = [
+            scipy.stats.binomtest(int(k), int(n)).proportion_ci(confidence, "wilson")
+            for k, n in zip(hits, counts, strict=True)
+        ]
+        low = min(float(bound.low) for bound in bounds)
+        worst = int(np.argmin([bound.high for bound in bounds]))
+        high, least = float(bounds[worst].high), float((hits / counts).min())
+        word: Word = "holds" if low >= limit else "fails" if high < limit else "inconclusive"
+        spread = max(least - low, high - least)
+        return cls(word, least, expected, spread, int(counts.sum()))
+
+    @classmethod
+    def mean_at_least(cls, sample: Any, limit: float) -> "Verdict":
+        """Holds where the mean of independent numbers is at least `limit`, by Student's t.
+
+        The confidence shares `FALSE_ALARM` between all statistical claims.
+
+        >>> Verdict.mean_at_least([1.0, 1.1, 0.9, 1.0], 0.0).verdict
+        'holds'
+        """
+        sample = np.asarray(sample, float)
+        count = sample.size
+        if count < 2 or not np.isfinite(sample).all():
+            return cls("fails", np.nan, f"at least {limit:.6g}", 0.0, count)
+        error = float(sample.std(ddof=1)) / count**0.5
+        spread = float(scipy.stats.t.isf(FALSE_ALARM / STATISTICAL_CLAIMS, count - 1)) * error
+        return cls.at_least(float(sample.mean()), limit, uncertainty=spread, sample_size=count)
+
 
 def _judge(margin: float, uncertainty: float) -> Word:
     """Says no to NaN and to a margin on the wrong side, nothing where the error could decide."""
@@ -68,13 +121,14 @@ class Claim:
 
     **Arguments:** `id` is the paper's key and the number of the statement (`kim2026.5a`);
     `check(measured, predicted)` returns a `Verdict`; `assumes` lists in words what the sentence
-    leaves unsaid.
+    leaves unsaid; `statistical` says that chance can decide it (seeds are fixed all the same).
     """
 
     id: str
     sentence: str
     check: Callable[[xr.Dataset, xr.Dataset], Verdict]
     assumes: tuple[str, ...] = ()
+    statistical: bool = False
 
     @property
     def paper(self) -> str:
@@ -93,6 +147,7 @@ class Claim:
             "uncertainty": _plain(verdict.uncertainty),
             "sample_size": int(verdict.sample_size),
             "assumes": list(self.assumes),
+            "statistical": self.statistical,
         }
 
 

@@ -26,7 +26,7 @@ import numpy as np
 from dlnlab.errors import InputError
 from dlnlab.networks import Modes, Pathways, chain
 from dlnlab.problem import Problem
-from dlnlab.reduction import NotReducible
+from dlnlab.reduction import NotReducible, whitened
 from dlnlab.tasks import Whitened
 from dlnlab.typing import Any, Params
 
@@ -128,12 +128,12 @@ def compress(
     frames = _frames(turns, right[:rank].T, left[:, :rank])
     kept = tuple(frame[:, : 2 * rank] for frame in frames)
     left_out = tuple(frame[:, 2 * rank :] for frame in frames)
-    task = Whitened(kept[-1].T @ target @ kept[0], problem.task.label_noise)
+    task = Whitened(kept[-1].T @ target @ kept[0], whitened(problem).label_noise)
     depth = len(full)
     return Compression(
         Problem(chain((2 * rank,) * (depth + 1)), task),
         (_carried(full, kept),),
-        Problem(Modes((depth,), 1), Whitened(np.zeros(1), problem.task.label_noise)),
+        Problem(Modes((depth,), 1), Whitened(np.zeros(1), whitened(problem).label_noise)),
         (tuple(np.diag(w).mean(keepdims=True) for w in _carried(full, left_out)),),
         certificate,
         full,

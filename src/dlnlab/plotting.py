@@ -8,12 +8,14 @@ of the prediction is broken. Nothing here touches matplotlib's global state: fig
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Literal
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from dlnlab.typing import Any
@@ -83,14 +85,17 @@ def style(salt: str = "dlnlab") -> AbstractContextManager[None]:
     return matplotlib.rc_context(settings)
 
 
+Sharing = bool | Literal["row", "col"]
+
+
 def panels(
     rows: int = 1,
     columns: int = 1,
     *,
     height: float | None = None,
     width: float | None = None,
-    sharex: bool = False,
-    sharey: bool = False,
+    sharex: Sharing = False,
+    sharey: Sharing = False,
 ) -> tuple[Figure, list[Axes]]:
     """A figure of one column's width, or of two where it has several columns, and its axes.
 
@@ -180,6 +185,19 @@ def legend_above(figure: Figure, lines: Sequence[Line2D], columns: int | None = 
     with style():
         return figure.legend(
             lines, names, loc="outside upper left", ncols=columns or len(lines), borderaxespad=0.2
+        )
+
+
+def patches_above(figure: Figure, patches: Sequence[Patch], columns: int | None = None) -> Legend:
+    """The same for filled areas."""
+    with style():
+        return figure.legend(
+            handles=patches,
+            loc="outside upper left",
+            ncols=columns or len(patches),
+            borderaxespad=0.2,
+            handlelength=1.0,
+            columnspacing=1.2,
         )
 
 

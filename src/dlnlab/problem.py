@@ -1,48 +1,71 @@
 """A network with its task: the only place that defines the loss and its derivatives."""
 
+import functools
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 
 from dlnlab.errors import InputError
-from dlnlab.networks import Network, product
-from dlnlab.tasks import Whitened
-from dlnlab.typing import Array, Params, Scalar
+from dlnlab.networks import LinearNetwork, Network, pathway_products, product
+from dlnlab.tasks import Samples, Task
+from dlnlab.typing import Any, Array, Params, Scalar
 
 
 class Problem(eqx.Module):
     """A network that is to learn a task.
 
-    The loss of a whitened task is `ℓ = ½‖W − M‖²_F` (kim2026, ghosh2025). PyTorch's `MSELoss`
-    over d_out outputs is 2/d_out times this loss, and its step sizes are scaled accordingly.
+    The loss of a whitened task is `ℓ = ½‖W − M‖²_F` (kim2026, ghosh2025), that of samples half the
+    mean squared error, `ℓ = (1/2n) Σ_k ‖f(x_k) − y_k‖²`. PyTorch's `MSELoss` over d_out outputs is
+    2/d_out times this loss, and its step sizes are scaled accordingly.
 
-    **Raises:** `InputError` where the network's output and the target differ in shape.
+    **Raises:** `InputError` where the network's output and the target differ in shape, or a
+    non-linear network has no samples to be trained on.
 
     >>> from dlnlab.networks import Modes
+    >>> from dlnlab.tasks import Whitened
     >>> problem = Problem(Modes((2,), 1), Whitened(jnp.array([4.0])))
     >>> float(problem.loss(((jnp.array([1.0]), jnp.array([2.0])),)))
     2.0
     """
 
     network: Network
-    task: Whitened
+    task: Task
 
     def __check_init__(self) -> None:
-        first, last = self.network.shapes[0][0], self.network.shapes[0][-1]
-        made = first if len(first) == 1 else (last[0], first[1])
-        if made != self.task.target.shape:
+        if self.network.map_shape != self.task.target.shape:
             raise InputError(
-                f"the network makes maps of shape {made} and the target has shape "
-                f"{self.task.target.shape}; change the widths or the target."
+                f"the network makes maps of shape {self.network.map_shape} and the target has "
+                f"shape {self.task.target.shape}; change the widths or the target."
+            )
+        if not isinstance(self.task, Samples) and not isinstance(self.network, LinearNetwork):
+            raise InputError(
+                f"a {type(self.network).__name__} is trained on samples, and a "
+                f"{type(self.task).__name__} target was given; pass dlnlab.tasks.Samples."
             )
 
     def residual(self, params: Params) -> Array:
-        """`W − M`."""
+        """`W − M`; of samples `(f(x_k) − y_k)/√n`, a row for each."""
+        if isinstance(self.task, Samples):
+            return _misfit(self.network, params, self.task.inputs, self.task.outputs)
         return product(self.network, params) - self.task.target
 
     def loss(self, params: Params) -> Scalar:
-        """`½‖W − M‖²_F`."""
+        """Half the sum of squares of the residual."""
         return jnp.sum(self.residual(params) ** 2) / 2
+
+    def test_loss(self, params: Params) -> Scalar:
+        """The same on the samples held out.
+
+        **Raises:** `InputError` where there are none.
+        """
+        held_out = getattr(self.task, "held_out", None)
+        if held_out is None:
+            raise InputError(
+                "a test loss needs samples that were held out, and the task has none; pass "
+                "Samples(…, held_out=(inputs, outputs))."
+            )
+        return jnp.sum(_misfit(self.network, params, *held_out) ** 2) / 2
 
     def gradient(self, params: Params) -> Params:
         """`∇ℓ`, by reverse-mode differentiation."""
@@ -51,3 +74,20 @@ class Problem(eqx.Module):
     def hessian_vector(self, params: Params, tangent: Params) -> Params:
         """`∇²ℓ · v`, forward over reverse."""
         return jax.jvp(self.gradient, (params,), (tangent,))[1]
+
+    def pathway_maps(self, params: Params) -> tuple[Array, ...]:
+        """What each pathway maps in the mean, `K_h = E[f_h(x) xᵀ]`; Ω_h for white inputs."""
+        if isinstance(self.task, Samples):
+            inputs = self.task.inputs
+            made = self.network.outputs(params, inputs)
+            return tuple(outputs.T @ inputs / len(inputs) for outputs in made)
+        return pathway_products(self.network, params)
+
+    def end_to_end(self, params: Params) -> Array:
+        """The sum of the pathways' maps: W for white inputs."""
+        return functools.reduce(jnp.add, self.pathway_maps(params))
+
+
+def _misfit(network: Network, params: Params, inputs: Any, outputs: Any) -> Array:
+    made = functools.reduce(jnp.add, network.outputs(params, inputs))
+    return (made - outputs) / len(inputs) ** 0.5

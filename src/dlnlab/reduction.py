@@ -87,7 +87,7 @@ def reduce(problem: Problem, params: Params, tolerance: float = 1e-10) -> Reduct
             f"only networks of matrices are reduced to modes, and a {type(network).__name__} was "
             "given; pass a Problem of Pathways."
         )
-    task = problem.task
+    task = whitened(problem)
     full = jax.tree.map(lambda w: np.asarray(w, np.float64), network.check(params))
     given = _reduce(problem, full, np.asarray(task.left), np.asarray(task.right))
     if _broken(given.certificate, tolerance) is None:
@@ -100,6 +100,19 @@ def reduce(problem: Problem, params: Params, tolerance: float = 1e-10) -> Reduct
             "matrices themselves."
         )
     return found
+
+
+def whitened(problem: Problem) -> Whitened:
+    """The problem's task, if its inputs are white: only there do modes separate.
+
+    **Raises:** `InputError` where it is one of samples.
+    """
+    if isinstance(problem.task, Whitened):
+        return problem.task
+    raise InputError(
+        "modes are separate under white inputs only, and a task of samples was given; pass a "
+        "Whitened task."
+    )
 
 
 def _broken(certificate: Certificate, tolerance: float) -> str | None:
@@ -128,7 +141,7 @@ def _reduce(problem: Problem, full: Matrices, left: Matrix, right: Matrix) -> Re
         for parts in zip(pathway, q, q[1:], w, strict=False)
     ]
     missed = _relative(target - (left * strengths) @ right.T, target)
-    task = Whitened(strengths, problem.task.label_noise)
+    task = Whitened(strengths, whitened(problem).label_noise)
     modes = Problem(Modes(problem.network.depths, len(strengths)), task)
     return Reduction(modes, values, Certificate(missed, max(departures)), full, bases)
 

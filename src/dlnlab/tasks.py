@@ -1,4 +1,4 @@
-"""What is to be learned: a target map with its data distribution."""
+"""What is to be learned: a target map with its data distribution, or samples."""
 
 import equinox as eqx
 import jax
@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dlnlab.errors import InputError
-from dlnlab.typing import Array, Float
+from dlnlab.typing import Any, Array, Float, Int, Key
 
 
 class Whitened(eqx.Module):
@@ -57,7 +57,96 @@ class Whitened(eqx.Module):
             )
 
 
-EXAMPLES: tuple[Whitened, ...] = (
+class Samples(eqx.Module):
+    """Finitely many samples (x, y): `ℓ = (1/2n) Σ_k ‖f(x_k) − y_k‖²`.
+
+    Modes are those of the cross-covariance `Σ_yx = E[yxᵀ] = (1/n) Σ_k y_k x_kᵀ`, which is M where
+    the inputs are white: the task's `target`, with its singular values and vectors.
+
+    **Arguments:** `inputs` and `outputs` have a row for each sample. `held_out` are other inputs
+    and outputs, on which nothing is trained. `basis` is (U, V) as for `Whitened`.
+
+    **Raises:** `InputError` where rows do not match, there is no sample, or a number is NaN or
+    infinite.
+
+    >>> Samples(np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([[2.0], [0.0]])).strengths
+    array([1.])
+    """
+
+    inputs: Float[Array, "sample in"]
+    outputs: Float[Array, "sample out"]
+    target: Float[Array, "out in"]
+    strengths: Float[Array, " mode"]
+    left: Float[Array, "out mode"]
+    right: Float[Array, "in mode"]
+    held_out: tuple[Float[Array, "other in"], Float[Array, "other out"]] | None
+
+    def __init__(
+        self,
+        inputs: Float[Array | np.ndarray, "sample in"],
+        outputs: Float[Array | np.ndarray, "sample out"],
+        held_out: tuple[Any, Any] | None = None,
+        basis: tuple[Float[Array, "out mode"], Float[Array, "in mode"]] | None = None,
+    ) -> None:
+        xp = jnp if isinstance(inputs, jax.Array) or isinstance(outputs, jax.Array) else np
+        self.inputs, self.outputs = xp.asarray(inputs), xp.asarray(outputs)
+        _check_samples(self.inputs, self.outputs)
+        self.held_out = held_out
+        if held_out is not None:
+            _check_samples(*held_out)
+        self.target = self.outputs.T @ self.inputs / len(self.inputs)
+        if basis is None:
+            left, _, right = xp.linalg.svd(self.target, full_matrices=False)
+            basis = (left, right.T)
+        self.left, self.right = basis
+        self.strengths = xp.sum(self.left * (self.target @ self.right), axis=0)
+
+    def take(self, rows: Int[Array, " batch"]) -> "Samples":
+        """The samples of these rows, counted in the same modes."""
+        return Samples(self.inputs[rows], self.outputs[rows], basis=(self.left, self.right))
+
+
+def _check_samples(inputs: Any, outputs: Any) -> None:
+    if inputs.ndim != 2 or outputs.ndim != 2 or len(inputs) != len(outputs) or not len(inputs):
+        raise InputError(
+            f"samples are two tables with a row for each, and the shapes {inputs.shape} and "
+            f"{outputs.shape} were given; pass inputs [sample, in] and outputs [sample, out]."
+        )
+    for name, table in (("inputs", inputs), ("outputs", outputs)):
+        if not isinstance(table, jax.core.Tracer) and not np.isfinite(table).all():
+            row, column = np.argwhere(~np.isfinite(np.asarray(table)))[0]
+            raise InputError(
+                f"the {name} hold {table[row, column]} in row {row}, column {column}; leave that "
+                "row out, or fill it in."
+            )
+
+
+Task = Whitened | Samples
+
+
+def teacher_samples(
+    key: Key[Array, ""],
+    target: Float[Array, "out in"],
+    count: int,
+    label_noise: float | Float[Array, ""] = 0.0,
+    held_out: tuple[Any, Any] | None = None,
+    basis: tuple[Float[Array, "out mode"], Float[Array, "in mode"]] | None = None,
+) -> Samples:
+    """`count` samples of a linear teacher: x ~ N(0, I), `y = Mx + ξ`, ξ ~ N(0, ς²I).
+
+    >>> teacher_samples(jax.random.key(0), jnp.eye(2), 5).inputs.shape
+    (5, 2)
+    """
+    if count < 1:
+        raise InputError(f"a sample has 1 row or more, and {count} were asked for; raise it.")
+    input_key, noise_key = jax.random.split(key)
+    inputs = jax.random.normal(input_key, (count, target.shape[1]), target.dtype)
+    noise = jax.random.normal(noise_key, (count, target.shape[0]), target.dtype)
+    return Samples(inputs, inputs @ target.T + label_noise * noise, held_out, basis)
+
+
+EXAMPLES: tuple[Task, ...] = (
     Whitened(np.diag([3.0, 2.0, 1.0])),
     Whitened(np.array([3.0, 2.0, 1.0])),
+    Samples(np.eye(3), np.diag([3.0, 2.0, 1.0])),
 )

@@ -285,7 +285,7 @@ def test_optax_descent_is_descent_and_momentum_is_momentum():
 
 def test_modes_of_deep_networks_differentiate_as_shallow_ones_do():
     """The scan over layers and the unrolled product are one derivative, first and second."""
-    import dlnlab.networks as networks
+    import dlnlab.networks.base as base
 
     with jax.enable_x64(True):
         for network in (Modes((9, 8), 3), square(3, (9, 8))):
@@ -299,10 +299,10 @@ def test_modes_of_deep_networks_differentiate_as_shallow_ones_do():
             )
             tangent = jax.tree.map(jnp.cos, params)
             deep = problem.gradient(params), problem.hessian_vector(params, tangent)
-            before, networks.UNROLLED_DEPTH = networks.UNROLLED_DEPTH, 1000
+            before, base.UNROLLED_DEPTH = base.UNROLLED_DEPTH, 1000
             try:
                 plain = problem.gradient(params), problem.hessian_vector(params, tangent)
             finally:
-                networks.UNROLLED_DEPTH = before
+                base.UNROLLED_DEPTH = before
             for a, b in zip(jax.tree.leaves(deep), jax.tree.leaves(plain), strict=True):
                 np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-14)

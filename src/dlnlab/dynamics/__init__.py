@@ -1,6 +1,19 @@
-"""How parameters move: gradient flow, gradient descent, any optax optimizer."""
+"""How parameters move: gradient flow, gradient descent on all or on batches, any optimizer."""
 
+from dlnlab.dynamics import gradient, stochastic
 from dlnlab.dynamics.base import Dynamics, Flow, Map
-from dlnlab.dynamics.gradient import EXAMPLES, GradientDescent, GradientFlow, Optax
+from dlnlab.dynamics.gradient import GradientDescent, GradientFlow, Optax
+from dlnlab.dynamics.stochastic import StochasticGradientDescent
 
-__all__ = ["EXAMPLES", "Dynamics", "Flow", "GradientDescent", "GradientFlow", "Map", "Optax"]
+EXAMPLES: tuple[Map | Flow, ...] = (*gradient.EXAMPLES, *stochastic.EXAMPLES)
+
+__all__ = [
+    "EXAMPLES",
+    "Dynamics",
+    "Flow",
+    "GradientDescent",
+    "GradientFlow",
+    "Map",
+    "Optax",
+    "StochasticGradientDescent",
+]

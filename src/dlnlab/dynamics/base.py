@@ -1,11 +1,11 @@
-"""What a dynamics is: only its mathematics. The loops that drive it stand in `dlnlab.advance`."""
+"""What a dynamics is: only its mathematics. The loops that drive it stand in `dlnlab.simulate`."""
 
 import abc
 
 import equinox as eqx
 
 from dlnlab.problem import Problem
-from dlnlab.typing import Any, Params, Scalar
+from dlnlab.typing import Any, Array, Key, Params, Scalar
 
 
 class Map(eqx.Module):
@@ -14,8 +14,11 @@ class Map(eqx.Module):
     learning_rate: eqx.AbstractVar[Scalar | float]
 
     @abc.abstractmethod
-    def init(self, problem: Problem, params: Params) -> Any:
-        """What the dynamics remembers between steps (momenta, say); `()` for nothing."""
+    def init(self, problem: Problem, params: Params, key: Key[Array, ""] | None) -> Any:
+        """What the dynamics remembers between steps (momenta, say); `()` for nothing.
+
+        `key` is the run's, for a dynamics that draws; memory holds it as `jax.random.key_data`.
+        """
 
     @abc.abstractmethod
     def step(self, problem: Problem, params: Params, memory: Any) -> tuple[Params, Any]:

@@ -9,7 +9,7 @@ import optax
 
 from dlnlab.dynamics.base import Flow, Map
 from dlnlab.problem import Problem
-from dlnlab.typing import Any, Params, Scalar
+from dlnlab.typing import Any, Array, Key, Params, Scalar
 
 
 class GradientFlow(Flow):
@@ -37,7 +37,7 @@ class GradientDescent(Map):
 
     learning_rate: Scalar | float
 
-    def init(self, problem: Problem, params: Params) -> tuple[()]:
+    def init(self, problem: Problem, params: Params, key: Key[Array, ""] | None) -> tuple[()]:
         return ()
 
     def step(self, problem: Problem, params: Params, memory: Any) -> tuple[Params, Any]:
@@ -60,7 +60,7 @@ class Optax(Map):
     def _optimizer(self) -> optax.GradientTransformation:
         return self.factory(self.learning_rate, **dict(self.options))
 
-    def init(self, problem: Problem, params: Params) -> Any:
+    def init(self, problem: Problem, params: Params, key: Key[Array, ""] | None) -> Any:
         return self._optimizer().init(params)
 
     def step(self, problem: Problem, params: Params, memory: Any) -> tuple[Params, Any]:

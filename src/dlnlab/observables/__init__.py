@@ -1,9 +1,10 @@
 """Quantities that one state determines: pure functions `(problem, params) -> array`."""
 
-from dlnlab.observables import curvature, fit, pathways, spectrum
+from dlnlab.observables import curvature, endpoints, fit, pathways, spectrum
 from dlnlab.observables.base import Observable, observable
 from dlnlab.observables.curvature import sharpness, top_eigenvalues
-from dlnlab.observables.fit import gradient_norm, loss
+from dlnlab.observables.endpoints import flow_end_sharpness
+from dlnlab.observables.fit import gradient_norm, loss, test_loss
 from dlnlab.observables.pathways import (
     balance_gap,
     conserved_z,
@@ -13,12 +14,19 @@ from dlnlab.observables.pathways import (
 )
 from dlnlab.observables.spectrum import (
     alignment_error,
+    end_to_end,
     layer_singular_values,
     singular_values,
     svs_error,
 )
 
-EXAMPLES = (*fit.EXAMPLES, *spectrum.EXAMPLES, *pathways.EXAMPLES, *curvature.EXAMPLES)
+EXAMPLES = (
+    *fit.EXAMPLES,
+    *spectrum.EXAMPLES,
+    *pathways.EXAMPLES,
+    *curvature.EXAMPLES,
+    *endpoints.EXAMPLES,
+)
 
 __all__ = [
     "EXAMPLES",
@@ -26,6 +34,8 @@ __all__ = [
     "alignment_error",
     "balance_gap",
     "conserved_z",
+    "end_to_end",
+    "flow_end_sharpness",
     "gradient_norm",
     "layer_singular_values",
     "loss",
@@ -36,5 +46,6 @@ __all__ = [
     "sharpness",
     "singular_values",
     "svs_error",
+    "test_loss",
     "top_eigenvalues",
 ]

@@ -4,23 +4,26 @@ import functools
 
 import jax.numpy as jnp
 
-from dlnlab.networks import pathway_products
+from dlnlab.networks import require_linear
 from dlnlab.observables.base import observable
 from dlnlab.problem import Problem
 from dlnlab.typing import Array, Float, Params
 
 
 def coefficients(problem: Problem, params: Params) -> Float[Array, "pathway mode"]:
-    """`σ_{h,i} = u_iᵀ Ω_h v_i`, the plain function behind `mode_values`."""
-    task, network = problem.task, problem.network
-    products = pathway_products(network, params)
-    whole = [network.coefficients(p, task.left, task.right) for p in products]
-    return jnp.stack([jnp.diagonal(c) for c in whole])
+    """`σ_{h,i} = u_iᵀ K_h v_i`, the plain function behind `mode_values`."""
+    task, maps = problem.task, jnp.stack(problem.pathway_maps(params))
+    if task.left is None or task.right is None:
+        return maps
+    return jnp.sum(task.left * (maps @ task.right), axis=1)
 
 
 @observable(dims=("pathway", "mode"), symbol="σ_{h,i}", formula="u_iᵀ Ω_h v_i")
 def mode_values(problem: Problem, params: Params) -> Float[Array, "pathway mode"]:
-    """The part of target mode i that pathway h carries, `σ_{h,i} = u_iᵀ Ω_h v_i`."""
+    """The part of target mode i that pathway h carries, `σ_{h,i} = u_iᵀ Ω_h v_i`.
+
+    On samples Ω_h is the mean map `K_h = E[f_h(x) xᵀ]`, for any network.
+    """
     return coefficients(problem, params)
 
 
@@ -36,8 +39,8 @@ def shares(problem: Problem, params: Params) -> Float[Array, "pathway mode"]:
 
 @observable(dims=("pathway",), symbol="‖Ω_h‖_F", formula="Frobenius norm of W_{h,L_h}⋯W_{h,1}")
 def pathway_norms(problem: Problem, params: Params) -> Float[Array, " pathway"]:
-    """The Frobenius norm of each pathway's product."""
-    return jnp.stack([jnp.linalg.norm(p) for p in pathway_products(problem.network, params)])
+    """The Frobenius norm of each pathway's map, of its product for white inputs."""
+    return jnp.stack([jnp.linalg.norm(made) for made in problem.pathway_maps(params)])
 
 
 @observable(
@@ -47,7 +50,7 @@ def pathway_norms(problem: Problem, params: Params) -> Float[Array, " pathway"]:
 )
 def balance_gap(problem: Problem, params: Params) -> Float[Array, " pathway"]:
     """The largest imbalance of adjacent layers; gradient flow conserves every `B_{h,l}`."""
-    network = problem.network
+    network = require_linear(problem.network)
 
     def gap(earlier: Array, later: Array) -> Array:
         inner = network.compose(network.transpose(later), later)

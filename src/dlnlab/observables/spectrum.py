@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from dlnlab.networks import pathway_products, product
+from dlnlab.networks import pathway_products, require_linear
 from dlnlab.observables.base import observable
 from dlnlab.problem import Problem
 from dlnlab.typing import Array, Float, Params, Scalar
@@ -12,7 +12,21 @@ from dlnlab.typing import Array, Float, Params, Scalar
 @observable(dims=("mode",), symbol="σ_i(W)", formula="singular values of Σ_h Ω_h, descending")
 def singular_values(problem: Problem, params: Params) -> Float[Array, " mode"]:
     """Singular values of the end-to-end map, descending."""
-    return problem.network.singular_values(product(problem.network, params))
+    made = problem.end_to_end(params)
+    return require_linear(problem.network).singular_values(made) if made.ndim == 1 else _svd(made)
+
+
+def _svd(matrix: Array) -> Float[Array, " mode"]:
+    return jnp.linalg.svd(matrix, compute_uv=False)
+
+
+@observable(
+    dims=("output", "input"), symbol="W", formula="Σ_h Ω_h; the diagonal matrix of a Modes network"
+)
+def end_to_end(problem: Problem, params: Params) -> Float[Array, "output input"]:
+    """The end-to-end map `W = Σ_h Ω_h`, as a matrix; on samples `E[f(x) xᵀ]`."""
+    made = problem.end_to_end(params)
+    return jnp.diag(made) if made.ndim == 1 else made
 
 
 @observable(
@@ -22,7 +36,7 @@ def singular_values(problem: Problem, params: Params) -> Float[Array, " mode"]:
 )
 def layer_singular_values(problem: Problem, params: Params) -> Float[Array, "pathway layer mode"]:
     """Singular values of every layer, padded with NaN to one shape."""
-    network = problem.network
+    network = require_linear(problem.network)
     values = [[network.singular_values(layer) for layer in pathway] for pathway in params]
     layers = max(len(pathway) for pathway in values)
     modes = max(len(v) for pathway in values for v in pathway)
@@ -36,8 +50,10 @@ def layer_singular_values(problem: Problem, params: Params) -> Float[Array, "pat
 @observable(symbol="ε_align", formula="‖UᵀWV − diag‖_F / ‖W‖_F")
 def alignment_error(problem: Problem, params: Params) -> Scalar:
     """The share of the end-to-end map that is off-diagonal in the target's basis."""
-    task, network = problem.task, problem.network
-    return _off_diagonal(network.coefficients(product(network, params), task.left, task.right))
+    task, made = problem.task, problem.end_to_end(params)
+    if task.left is None or task.right is None:
+        return _off_diagonal(jnp.diag(made))
+    return _off_diagonal(task.left.T @ made @ task.right)
 
 
 @observable(
@@ -52,7 +68,7 @@ def svs_error(problem: Problem, params: Params) -> Scalar:
     largest relative Frobenius norm of what is off the diagonal (ghosh2025, the singular vector
     stationary set).
     """
-    task, network = problem.task, problem.network
+    task, network = problem.task, require_linear(problem.network)
     wholes = jnp.stack(pathway_products(network, params))
     errors = [
         jax.vmap(lambda w: _off_diagonal(network.coefficients(w, task.left, task.right)))(wholes)
@@ -66,7 +82,7 @@ def svs_error(problem: Problem, params: Params) -> Scalar:
 
 def _partial_grams(problem: Problem, pathway: tuple[Array, ...]) -> list[Array]:
     """`PᵀP` of the partial products of one pathway, short of the whole."""
-    network, grams, partial = problem.network, [], pathway[0]
+    network, grams, partial = require_linear(problem.network), [], pathway[0]
     for layer in pathway[1:]:
         grams.append(network.compose(network.transpose(partial), partial))
         partial = network.compose(layer, partial)
@@ -79,4 +95,4 @@ def _off_diagonal(matrix: Array) -> Scalar:
     return jnp.where(whole > 0, off / jnp.where(whole > 0, whole, 1), 0)
 
 
-EXAMPLES = (singular_values, layer_singular_values, alignment_error, svs_error)
+EXAMPLES = (singular_values, end_to_end, layer_singular_values, alignment_error, svs_error)

@@ -37,7 +37,11 @@ def begin(run: Run, statistics: Statistics) -> Lane:
     """The lane before its first step."""
     params = run.params
     dynamics = run.dynamics
-    memory = dynamics.init(run.problem, params) if isinstance(dynamics, Map) else _flow_init(run)
+    memory = (
+        dynamics.init(run.problem, params, run.key)
+        if isinstance(dynamics, Map)
+        else _flow_init(run)
+    )
     dtype = jax.tree.leaves(params)[0].dtype
     return Lane(
         params=params,

@@ -69,6 +69,11 @@ class Same:
         return run
 
 
+def _alone(leaf: Any) -> Any:
+    """A column of one lane; keys are arrays that NumPy does not know."""
+    return leaf[None] if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else np.asarray(leaf)[None]
+
+
 def simulate(
     run: Run,
     *,
@@ -101,7 +106,7 @@ def simulate(
     [0.5, 0.125, 0.03125]
     """
     with jax.enable_x64(True):
-        columns = jax.tree.map(lambda a: np.asarray(a)[None], as_arrays(run))
+        columns = jax.tree.map(_alone, as_arrays(run))
     return _simulate(
         grid({}, {}),
         [(Same(), columns, np.zeros(1, np.int64))],

@@ -22,6 +22,7 @@ from dlnlab.simulate import limits
 from dlnlab.simulate.advance import Moment, Statistics, advance, begin
 from dlnlab.simulate.record import Observe, look
 from dlnlab.state import Lane
+from dlnlab.tasks import Samples
 from dlnlab.typing import Any, Array, Int, PyTree
 
 SEGMENT_SECONDS = 0.4
@@ -88,10 +89,14 @@ def shapes(program: Program, columns: PyTree) -> Shapes:
 
 def _operations(run: Run) -> float:
     """Floating-point operations of one gradient, to an order of magnitude: three products of each
-    layer with its neighbour, forwards and backwards."""
+    layer with its neighbour (or with the samples), forwards and backwards."""
     layers = [leaf.shape for pathway in run.params for leaf in pathway]
+    samples = len(run.problem.task.inputs) if isinstance(run.problem.task, Samples) else 0
     return float(
-        sum(6 * math.prod(shape) * (shape[-1] if len(shape) > 1 else 1) for shape in layers)
+        sum(
+            6 * math.prod(shape) * (samples or (shape[-1] if len(shape) > 1 else 1))
+            for shape in layers
+        )
     )
 
 

@@ -6,7 +6,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from dlnlab.networks import product
 from dlnlab.problem import Problem
 from dlnlab.state import Step
 from dlnlab.statistics.base import Statistic, like
@@ -40,10 +39,10 @@ class Period(Statistic):
 
     def init(self, problem: Problem, params: Params) -> PeriodMemory:
         zero = jnp.asarray(0)
-        return PeriodMemory(product(problem.network, params), zero, zero, zero)
+        return PeriodMemory(problem.end_to_end(params), zero, zero, zero)
 
     def update(self, problem: Problem, memory: PeriodMemory, step: Step) -> PeriodMemory:
-        now = product(problem.network, step.after)
+        now = problem.end_to_end(step.after)
         near = self.tolerance * jnp.max(jnp.abs(problem.task.target))
         returned = jnp.all(jnp.abs(now - memory.anchor) <= near)
         lag = memory.lag + 1

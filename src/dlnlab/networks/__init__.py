@@ -1,0 +1,34 @@
+"""How a map is parametrised: linear chains in parallel, their modes, and perceptrons."""
+
+from dlnlab.networks import chains, perceptrons
+from dlnlab.networks.base import (
+    MOST_LAYERS,
+    LinearNetwork,
+    Network,
+    Shapes,
+    pathway_products,
+    product,
+    require_linear,
+)
+from dlnlab.networks.chains import Modes, Pathways, chain, square
+from dlnlab.networks.perceptrons import ACTIVATIONS, Activation, Perceptrons
+
+EXAMPLES = (*chains.EXAMPLES, *perceptrons.EXAMPLES)
+
+__all__ = [
+    "ACTIVATIONS",
+    "EXAMPLES",
+    "MOST_LAYERS",
+    "Activation",
+    "LinearNetwork",
+    "Modes",
+    "Network",
+    "Pathways",
+    "Perceptrons",
+    "Shapes",
+    "chain",
+    "pathway_products",
+    "product",
+    "require_linear",
+    "square",
+]

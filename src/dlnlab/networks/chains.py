@@ -1,0 +1,117 @@
+"""Linear networks: pathways of matrices, and the modes that they reduce to."""
+
+import equinox as eqx
+import jax.numpy as jnp
+
+from dlnlab.errors import InputError
+from dlnlab.networks.base import LinearNetwork, Shapes, pathway_products
+from dlnlab.typing import Array, Float, Params
+
+
+class Pathways(LinearNetwork):
+    """Matrices in parallel chains: `W_{h,l}` has shape `[widths[h][l+1], widths[h][l]]`.
+
+    **Arguments:** `widths` lists for each pathway the sizes from input to output; all pathways
+    share the first and the last. A single chain is one pathway (see `chain`).
+
+    **Raises:** `InputError` where a pathway has no layer or ends do not agree.
+
+    >>> Pathways(((3, 4, 2), (3, 5, 5, 2))).depths
+    (2, 3)
+    """
+
+    widths: tuple[tuple[int, ...], ...] = eqx.field(static=True)
+
+    def __check_init__(self) -> None:
+        ends = {(w[0], w[-1]) for w in self.widths if len(w) >= 2}
+        if len(ends) != 1 or any(len(w) < 2 or min(w) < 1 for w in self.widths):
+            raise InputError(
+                "pathways need one layer or more, positive widths and the same input and output "
+                f"sizes, and the widths {self.widths} were given; see dlnlab.networks.square."
+            )
+
+    @property
+    def shapes(self) -> Shapes:
+        return tuple(tuple((b, a) for a, b in zip(w, w[1:], strict=False)) for w in self.widths)
+
+    def compose(self, later: Array, earlier: Array) -> Array:
+        return later @ earlier
+
+    def transpose(self, layer: Array) -> Array:
+        return layer.T
+
+    def singular_values(self, layer: Array) -> Float[Array, " mode"]:
+        return jnp.linalg.svd(layer, compute_uv=False)
+
+    def coefficients(self, layer: Array, left: Array | None, right: Array | None) -> Array:
+        return layer if left is None or right is None else left.T @ layer @ right
+
+
+class Modes(LinearNetwork):
+    """Scalar chains, one for each mode and pathway: what a network is on its aligned manifold.
+
+    A layer is the vector of its values `w_{h,l,i}`, `[mode]`, the diagonal of a matrix in the
+    basis of the target's singular vectors; layers compose by multiplication. See
+    `dlnlab.reduction.reduce` for when a network of matrices is exactly one of modes.
+
+    >>> Modes((20, 20), 3).depths
+    (20, 20)
+    """
+
+    layers: tuple[int, ...] = eqx.field(static=True)
+    modes: int = eqx.field(static=True)
+
+    def __check_init__(self) -> None:
+        if not self.layers or min(self.layers) < 1 or self.modes < 1:
+            raise InputError(
+                "a network of modes needs at least one pathway, layer and mode, and depths "
+                f"{self.layers} with {self.modes} modes were given; raise what is below 1."
+            )
+
+    @property
+    def shapes(self) -> Shapes:
+        return tuple(((self.modes,),) * depth for depth in self.layers)
+
+    def outputs(
+        self, params: Params, inputs: Float[Array, "sample in"]
+    ) -> tuple[Float[Array, "sample out"], ...]:
+        return tuple(inputs * made for made in pathway_products(self, params))
+
+    def compose(self, later: Array, earlier: Array) -> Array:
+        return later * earlier
+
+    def transpose(self, layer: Array) -> Array:
+        return layer
+
+    def singular_values(self, layer: Array) -> Float[Array, " mode"]:
+        return jnp.sort(jnp.abs(layer), descending=True)
+
+    def coefficients(self, layer: Array, left: Array | None, right: Array | None) -> Array:
+        return jnp.diag(layer)
+
+
+def chain(widths: tuple[int, ...]) -> Pathways:
+    """One chain of matrices, `W = W_L ⋯ W_1`.
+
+    >>> chain((5, 5, 5, 5)).depths
+    (3,)
+    """
+    return Pathways((tuple(widths),))
+
+
+def square(dimension: int, depths: tuple[int, ...]) -> Pathways:
+    """Pathways of the given depths whose layers are all `[dimension, dimension]`.
+
+    >>> square(2, (1, 3)).shapes
+    (((2, 2),), ((2, 2), (2, 2), (2, 2)))
+    """
+    return Pathways(tuple((dimension,) * (depth + 1) for depth in depths))
+
+
+EXAMPLES = (
+    square(3, (3,)),
+    square(3, (2, 4)),
+    Pathways(((2, 4, 3), (2, 3, 5, 3))),
+    Modes((3,), 3),
+    Modes((2, 4), 3),
+)
