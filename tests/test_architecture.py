@@ -166,6 +166,7 @@ def test_what_is_imported_is_declared():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     declared = {re.match(r"[\w.-]+", entry)[0] for entry in project["dependencies"]}
     used = {target.split(".")[0] for text in sources().values() for target in imported(text)}
+    used = {"scikit-learn" if name == "sklearn" else name for name in used}
     assert used - set(sys.stdlib_module_names) - {"dlnlab"} <= declared
 
 

@@ -10,13 +10,16 @@ In README, CONTRIBUTING and docs every fenced block is one of these:
     ```console not-run      is not carried out (it takes minutes, or changes the machine), but its
                             commands exist
     ```text                 is only shown
+    ```{…}                  is a directive of Sphinx, which `make docs` follows
 """
 
 import contextlib
 import doctest
+import importlib.util
 import io
 import re
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -27,7 +30,7 @@ from dlnlab.cli.app import execute
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
-FENCE = re.compile(r"^```(?P<kind>\w*)(?P<how>[^\n]*)\n(?P<text>.*?)^```$", re.M | re.S)
+FENCE = re.compile(r"^```(?P<kind>\{[\w-]+\}|\w*)(?P<how>[^\n]*)\n(?P<text>.*?)^```$", re.M | re.S)
 CHECKER = doctest.OutputChecker()
 
 
@@ -66,8 +69,30 @@ def test_blocks_do_what_they_say(document, tmp_path, monkeypatch):
                     check_exists(command, where)
             case "text", "":
                 pass
+            case kind, "" if kind.startswith("{"):
+                pass
             case kind, how:
                 pytest.fail(f"{where}: no such block: {kind} {how}")
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("sphinx"), reason="make docs needs the docs extra")
+def test_the_site_builds_without_a_warning(tmp_path):
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html"]
+    done = subprocess.run(
+        [*command, "-d", str(tmp_path / "trees"), str(ROOT / "docs"), str(tmp_path / "site")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    for page in (tmp_path / "site").glob("**/*.html"):
+        text = page.read_text(encoding="utf-8")
+        fetched = re.findall(r'(?:src|href)="(https?://[^"]*\.(?:js|css|woff2?)[^"]*)"', text)
+        assert not fetched, f"{page.name} fetches {fetched}"
+    reference = (tmp_path / "site" / "reference" / "measuring.html").read_text(encoding="utf-8")
+    assert "flow_end_sharpness" in reference
+    edge = (tmp_path / "site" / "edge.html").read_text(encoding="utf-8")
+    assert "<math" in edge and "\\sigma" not in edge
 
 
 def run_python(block, names, filename):
@@ -148,7 +173,8 @@ def test_versions_agree():
 def test_constraints_pin_what_is_required():
     tomllib = pytest.importorskip("tomllib")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    needed = [*project["dependencies"], *project["optional-dependencies"]["test"]]
+    extras = project["optional-dependencies"]
+    needed = [*project["dependencies"], *extras["test"], *extras["docs"]]
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pins = [line for line in lines if line and not line.startswith("#")]
     assert all(re.fullmatch(r"[\w.-]+==[\w.+!-]+", pin) for pin in pins)
@@ -165,4 +191,4 @@ def canonical(name):
 def test_make_names_what_it_can_do():
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
     phony = set(re.search(r"^\.PHONY: (.*)$", text, re.M)[1].split())
-    assert {"install", "test", "reproduce", "test-science", "format", "clean"} <= phony
+    assert {"install", "test", "docs", "reproduce", "test-science", "format", "clean"} <= phony

@@ -43,11 +43,12 @@ def flow_end(
     def at_rest(t: Any, y: PyTree, args: Any, **_: Any) -> Any:
         return _norm(velocity(y)) <= rest * _norm(y)
 
+    dtype = jax.tree.leaves(start)[0].dtype
     solution = diffrax.diffeqsolve(
         diffrax.ODETerm(lambda t, y, args: velocity(y)),
         diffrax.Dopri8(),
-        t0=0.0,
-        t1=FARTHEST,
+        t0=jnp.zeros((), dtype),
+        t1=jnp.asarray(FARTHEST, dtype),
         dt0=None,
         y0=start,
         saveat=diffrax.SaveAt(t1=True),

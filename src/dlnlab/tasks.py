@@ -36,7 +36,7 @@ class Whitened(eqx.Module):
         self,
         target: Float[Array | np.ndarray, "..."],
         label_noise: float | Float[Array, ""] = 0.0,
-        basis: tuple[Float[Array, "out mode"], Float[Array, "in mode"]] | None = None,
+        basis: tuple[Any, Any] | None = None,
     ) -> None:
         # Plain NumPy stays NumPy, so that an example made at import does not wake the device.
         xp = jnp if isinstance(target, jax.Array) else np
@@ -86,7 +86,7 @@ class Samples(eqx.Module):
         inputs: Float[Array | np.ndarray, "sample in"],
         outputs: Float[Array | np.ndarray, "sample out"],
         held_out: tuple[Any, Any] | None = None,
-        basis: tuple[Float[Array, "out mode"], Float[Array, "in mode"]] | None = None,
+        basis: tuple[Any, Any] | None = None,
     ) -> None:
         xp = jnp if isinstance(inputs, jax.Array) or isinstance(outputs, jax.Array) else np
         self.inputs, self.outputs = xp.asarray(inputs), xp.asarray(outputs)
@@ -130,7 +130,7 @@ def teacher_samples(
     count: int,
     label_noise: float | Float[Array, ""] = 0.0,
     held_out: tuple[Any, Any] | None = None,
-    basis: tuple[Float[Array, "out mode"], Float[Array, "in mode"]] | None = None,
+    basis: tuple[Any, Any] | None = None,
 ) -> Samples:
     """`count` samples of a linear teacher: x ~ N(0, I), `y = Mx + ξ`, ξ ~ N(0, ς²I).
 

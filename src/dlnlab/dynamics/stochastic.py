@@ -5,6 +5,7 @@ from typing import Literal, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from dlnlab.dynamics.base import Map
 from dlnlab.errors import InputError
@@ -34,7 +35,8 @@ class StochasticGradientDescent(Map):
     **Arguments:** `learning_rate` is η > 0, `batch_size` B, `momentum` is β (0 keeps no velocity),
     `replacement` is `"epochs"` or `"with"`.
 
-    **Raises:** `InputError` where the run has no key, or a batch is larger than the sample.
+    **Raises:** `InputError` where the run has no key, or a batch is larger than the sample that it
+    is taken from in epochs.
     """
 
     learning_rate: Scalar | float
@@ -50,10 +52,11 @@ class StochasticGradientDescent(Map):
             )
         if self.batch_size < 1:
             raise InputError(f"a batch has 1 sample or more, and {self.batch_size} was given.")
-        if isinstance(problem.task, Samples) and self.batch_size > len(problem.task.inputs):
+        count = len(problem.task.inputs) if isinstance(problem.task, Samples) else np.inf
+        if self.replacement == "epochs" and self.batch_size > count:
             raise InputError(
-                f"a batch of {self.batch_size} does not fit into a sample of "
-                f"{len(problem.task.inputs)}; lower the batch size or enlarge the sample."
+                f"a batch of {self.batch_size} does not fit into a sample of {count}; lower the "
+                "batch size, or draw with replacement."
             )
         velocity = jax.tree.map(jnp.zeros_like, params) if self.momentum else ()
         return Noise(jax.random.key_data(key), jnp.asarray(0), velocity)

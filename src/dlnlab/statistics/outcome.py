@@ -48,7 +48,7 @@ class Outcome(Statistic):
     With σ_i = Σ_h u_iᵀΩ_hv_i, r_i = σ_i − s_i, in this order: *diverged* (non-finite, or the loss
     above 10⁶ times the larger of the first and ½‖M‖²); *collapsed* (a σ_i stays below 0.01 s_i);
     *oscillating* (a r_i changes sign 10 times or more, peak to peak above 10⁻⁶ s_i); converged
-    (every |r_i| < 10⁻⁵ s_i); else *undecided*, as is any run of fewer steps than the window.
+    (every `|r_i| < 10⁻⁵ s_i`); else *undecided*, as is any run of fewer steps than the window.
     Converged runs have *never_oscillated* (the loss never rose), are *rebalanced* (the top share
     of a mode fell by 0.05 or more since the loss first rose) or *stuck*. A flow is judged by its
     last state once it has arrived. Before the end of the run the outcome is undecided.

@@ -30,7 +30,7 @@ _EPSILON = float(np.finfo(np.float64).eps)
 
 
 class TwoLayers(NamedTuple):
-    """`first` W_1 [*time, hidden, d_in] and `second` W_2 [*time, d_out, hidden]."""
+    """`first` W_1, `[*time, hidden, d_in]`, and `second` W_2, `[*time, d_out, hidden]`."""
 
     first: Array
     second: Array
@@ -223,7 +223,7 @@ def two_layer_flow(
     `Q = [W_1ᵀ; W_2]`, `F = [[−λ/2 I, Mᵀ], [M, λ/2 I]]`.
 
     `time` (step × learning rate, at or above zero) is an array, `first` W_1(0) [hidden, d_in],
-    `second` W_2(0) [d_out, hidden], `target` M [d_out, d_in]; returns [*time, d_out, d_in].
+    `second` W_2(0) [d_out, hidden], `target` M [d_out, d_in]; returns `[*time, d_out, d_in]`.
     Assumes `W_2ᵀW_2 − W_1W_1ᵀ = λI` for some λ, up to 10⁻¹⁰ of ‖W_1‖² + ‖W_2‖². Errors are some
     roundings of ‖W_1ᵀW_1‖ + ‖W_2W_2ᵀ‖, times the flow's own amplification. Raises InputError for
     shapes that do not fit, values that are not finite and negative times. Source: Braun et al.

@@ -34,7 +34,7 @@ from dlnlab.schema import Coordinate
 from dlnlab.statistics import OUTCOMES, Outcome
 from dlnlab.tasks import Whitened
 from dlnlab.theory.stability import flattest_edge, stability_edge
-from dlnlab.typing import Any, Array
+from dlnlab.typing import Any
 
 Method = Literal["descent", "momentum", "batches"]
 
@@ -69,7 +69,7 @@ def build(
     return Run(problem, _dynamics(dynamics, edge_ratio * 2 / depth), params, noise)
 
 
-def _dynamics(name: Method, rate: Array) -> Map:
+def _dynamics(name: Method, rate: Any) -> Map:
     if name == "momentum":
         return Optax(
             factory=optax.sgd,

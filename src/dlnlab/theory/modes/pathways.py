@@ -197,7 +197,7 @@ def conserved_z_increment(
 def rebalancing_condition(
     layer_values: ArrayLike, depth: int, learning_rate: float, residual: ArrayLike
 ) -> Array:
-    """Below 1, a step of gradient descent strictly shrinks |z| and keeps its sign.
+    """Below 1, a step of gradient descent strictly shrinks `|z|` and keeps its sign.
 
     `η r (L−1) max_h(w_h)^{L−2}`, with `z = w_h^{2−L} − w_k^{2−L}`.
 

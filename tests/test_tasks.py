@@ -1,0 +1,223 @@
+"""Samples, data sets, mini-batches, and where flows end."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.linalg
+import sklearn.datasets
+
+from dlnlab.data import digits, standardise, whiten
+from dlnlab.dynamics import GradientDescent, StochasticGradientDescent
+from dlnlab.errors import InputError
+from dlnlab.initialization import gaussian
+from dlnlab.networks import Modes, Pathways, Perceptrons, square
+from dlnlab.observables import flow_end_sharpness, loss, sharpness
+from dlnlab.problem import Problem
+from dlnlab.reduction import reduce
+from dlnlab.run import Run
+from dlnlab.simulate import simulate
+from dlnlab.solve import flow_end
+from dlnlab.tasks import Samples, Whitened, teacher_samples
+
+
+@pytest.fixture(autouse=True)
+def float64():
+    with jax.enable_x64(True):
+        yield
+
+
+TABLE = np.random.default_rng(0).normal(size=(20, 3)) @ np.diag([1.0, 2.0, 3.0]) + 5
+HOLED = np.where(TABLE == TABLE[7, 1], np.nan, TABLE)
+
+
+def test_standardised_columns_have_mean_zero_and_variance_one():
+    made = standardise(TABLE)
+    np.testing.assert_allclose(made.mean(axis=0), 0, atol=1e-13)
+    np.testing.assert_allclose(made.var(axis=0), 1, rtol=1e-13)
+    np.testing.assert_allclose(np.corrcoef(made.T), np.corrcoef(TABLE.T), atol=1e-13)
+
+
+def test_white_components_are_uncorrelated_and_span_the_leading_ones():
+    made = whiten(np.column_stack([TABLE, np.ones(20)]), 2)
+    np.testing.assert_allclose(made.T @ made / 20, np.eye(2), atol=1e-13)
+    centred = TABLE - TABLE.mean(axis=0)
+    leading = scipy.linalg.eigh(centred.T @ centred)[1][:, ::-1][:, :2]
+    projected = centred @ leading
+    residue = projected - made @ np.linalg.lstsq(made, projected)[0]
+    np.testing.assert_allclose(residue, 0, atol=1e-12)
+
+
+def test_digits_are_what_they_say():
+    task = digits(400, 10)
+    inputs = np.concatenate([task.inputs, task.held_out[0]])
+    outputs = np.concatenate([task.outputs, task.held_out[1]])
+    assert inputs.shape == (1797, 10)
+    np.testing.assert_allclose(inputs.T @ inputs / 1797, np.eye(10), atol=1e-12)
+    np.testing.assert_allclose(outputs.mean(axis=0), 0, atol=1e-14)
+    pixels, classes = sklearn.datasets.load_digits(return_X_y=True)
+    np.testing.assert_array_equal(np.bincount(outputs.argmax(axis=1)), np.bincount(classes))
+    # Inputs and classes were shuffled together: the images of a class have its mean.
+    zero = inputs[outputs.argmax(axis=1) == 0].mean(axis=0)
+    np.testing.assert_allclose(zero, whiten(pixels, 10)[classes == 0].mean(axis=0), atol=1e-9)
+    # Modes are those of all images; the least is none, because the ten classes sum to zero.
+    whole = outputs.T @ inputs / 1797
+    inside = task.left.T @ whole @ task.right
+    np.testing.assert_allclose(inside, np.diag(np.diagonal(inside)), atol=1e-13)
+    assert digits(400, 10) is task
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda: standardise(np.column_stack([TABLE, np.ones(20)])), "column 3 is constant"),
+        (lambda: standardise(HOLED), "holds nan in row 7, column 1"),
+        (lambda: standardise(TABLE[0]), r"shape \(3,\) was given"),
+        (lambda: whiten(np.column_stack([TABLE, TABLE]), 4), "3 independent columns and 4"),
+        (lambda: whiten(TABLE * np.inf, 1), "holds inf"),
+        (lambda: digits(0), "there are 1797 digits"),
+        (lambda: digits(10, 62), "61 independent columns and 62"),
+        (lambda: Samples(TABLE, TABLE[:3]), r"shapes \(20, 3\) and \(3, 3\)"),
+        (lambda: Samples(TABLE[:0], TABLE[:0]), "a row for each"),
+        (lambda: Samples(TABLE, HOLED), "outputs hold nan in row 7, column 1"),
+        (lambda: Samples(TABLE, TABLE, (TABLE, TABLE[1:])), "a row for each"),
+        (lambda: teacher_samples(jax.random.key(0), jnp.eye(2), 0), "0 were asked for"),
+        (lambda: Problem(Perceptrons(((2, 2),)), Whitened(np.eye(2))), "trained on samples"),
+        (lambda: Problem(square(2, (2,)), Samples(TABLE, TABLE)), r"shape \(3, 3\)"),
+        (lambda: Perceptrons(((2, 2, 2),), "sine"), "no activation 'sine'"),
+        (lambda: Perceptrons(()), "pathways need one layer or more"),
+        (
+            lambda: reduce(Problem(square(3, (1,)), Samples(TABLE, TABLE)), ((jnp.eye(3),),)),
+            "white inputs only",
+        ),
+    ],
+)
+def test_what_cannot_be_used_is_told_in_a_sentence(make, told):
+    with pytest.raises(InputError, match=told) as error:
+        make()
+    assert "\n" not in str(error.value)
+    assert str(error.value).endswith(".")
+
+
+# --- mini-batches -----------------------------------------------------------------------------
+
+
+def small_problem(count=7):
+    target = jnp.diag(jnp.array([1.0, 0.5]))
+    task = teacher_samples(jax.random.key(1), target, count, 0.3)
+    return Problem(square(2, (2,)), task)
+
+
+def rows_of(dynamics, problem, steps, key=0):
+    """The rows that each of some steps draws."""
+    params = gaussian(problem.network, jax.random.key(2), std=0.5)
+    memory = dynamics.init(problem, params, jax.random.key(key))
+    drawn = []
+    for _ in range(steps):
+        batch = dynamics.batch(problem, memory).task
+        equal = np.asarray(batch.inputs)[:, None] == np.asarray(problem.task.inputs)[None]
+        drawn.append(equal.all(axis=-1).argmax(axis=1))
+        params, memory = dynamics.step(problem, params, memory)
+    return np.array(drawn)
+
+
+def test_an_epoch_takes_every_row_at_most_once_in_a_fresh_order():
+    drawn = rows_of(StochasticGradientDescent(0.01, batch_size=2), small_problem(), 30)
+    epochs = drawn.reshape(10, 6)  # three batches of two out of seven: one row is left out
+    assert all(len(set(epoch)) == 6 for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == 10
+    assert len({frozenset(epoch) for epoch in epochs}) > 1
+
+
+def test_batches_with_replacement_are_uniform():
+    dynamics = StochasticGradientDescent(0.0, batch_size=50, replacement="with")
+    counts = np.bincount(rows_of(dynamics, small_problem(), 40).ravel(), minlength=7)
+    # χ² with 6 degrees of freedom exceeds 27.9 with probability 1e-4.
+    assert ((counts - counts.mean()) ** 2).sum() / counts.mean() < 27.9
+
+
+def test_noise_depends_on_the_seed_alone():
+    dynamics = StochasticGradientDescent(0.01, batch_size=2)
+    one, again, other = (rows_of(dynamics, small_problem(), 6, key) for key in (5, 5, 6))
+    np.testing.assert_array_equal(one, again)
+    assert (one != other).any()
+
+
+def test_the_whole_sample_in_one_batch_is_gradient_descent():
+    problem = small_problem()
+    params = gaussian(problem.network, jax.random.key(2), std=0.5)
+    runs = [
+        Run(problem, dynamics, params, jax.random.key(0))
+        for dynamics in (StochasticGradientDescent(0.1, batch_size=7), GradientDescent(0.1))
+    ]
+    one, other = (simulate(run, steps=50, observe=(loss,)).loss.values for run in runs)
+    np.testing.assert_allclose(one, other, rtol=1e-12)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.7])
+def test_fresh_batches_have_the_gradient_of_the_population_in_the_mean(noise):
+    target = jnp.array([[1.0, 0.2, 0.0], [0.0, 0.5, -0.3]])
+    problem = Problem(Pathways(((3, 2),)), Whitened(target, label_noise=noise))
+    params = gaussian(problem.network, jax.random.key(3), std=0.5)
+    dynamics = StochasticGradientDescent(0.1, batch_size=16)
+    memory = dynamics.init(problem, params, jax.random.key(4))
+
+    def drawn(step):
+        batch = dynamics.batch(problem, memory._replace(steps=step))
+        return batch.gradient(params)[0][0]
+
+    sample = np.asarray(jax.jit(jax.vmap(drawn))(jnp.arange(4000)))
+    error = sample.std(axis=0, ddof=1) / np.sqrt(len(sample))
+    z = (sample.mean(axis=0) - np.asarray(problem.gradient(params)[0][0])) / error
+    # Six entries; 4.6 standard errors have a chance of 4e-6 each.
+    assert np.abs(z).max() < 4.6
+    assert (error > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("dynamics", "problem", "key", "told"),
+    [
+        (StochasticGradientDescent(0.1), small_problem, None, "the run has no key"),
+        (StochasticGradientDescent(0.1, batch_size=8), small_problem, 0, "batch of 8 does not fit"),
+        (StochasticGradientDescent(0.1, batch_size=0), small_problem, 0, "1 sample or more"),
+        (
+            StochasticGradientDescent(0.1),
+            lambda: Problem(Modes((2,), 1), Whitened(np.ones(1))),
+            0,
+            "mixes modes",
+        ),
+    ],
+)
+def test_impossible_batches_are_refused(dynamics, problem, key, told):
+    problem = problem()
+    params = gaussian(problem.network, jax.random.key(2), std=0.5)
+    key = None if key is None else jax.random.key(key)
+    with pytest.raises(InputError, match=told):
+        simulate(Run(problem, dynamics, params, key), steps=2)
+
+
+# --- where flows end --------------------------------------------------------------------------
+
+
+def test_a_linear_flow_ends_at_its_fixed_point():
+    matrix = np.array([[2.0, 0.3], [0.3, 0.1]])
+    goal = np.array([1.0, -2.0])
+    end = flow_end(lambda y: -jnp.asarray(matrix) @ (y - goal), jnp.zeros(2))
+    np.testing.assert_allclose(end.state, goal, atol=1e-6)
+    assert float(end.speed) <= 1e-8
+
+
+def test_a_flow_that_never_rests_is_known_by_its_speed():
+    end = flow_end(lambda y: jnp.stack([y[1], -y[0]]), jnp.array([1.0, 0.0]), most_steps=50)
+    assert float(end.speed) > 0.5
+    np.testing.assert_allclose(np.linalg.norm(end.state), 1, rtol=1e-3)
+
+
+def test_the_flow_ends_at_the_minimum_of_the_same_conserved_gap():
+    """One scalar chain of two layers: w_1² − w_2² stays, w_1w_2 = s, and λ = w_1² + w_2²."""
+    problem = Problem(square(1, (2,)), Whitened(jnp.array([[2.0]])))
+    params = ((jnp.array([[1.5]]), jnp.array([[0.4]])),)
+    gap = 1.5**2 - 0.4**2
+    found = flow_end_sharpness(problem, params)
+    assert float(found.value) == pytest.approx(np.sqrt(gap**2 + 4 * 2.0**2), rel=1e-7)
+    assert float(sharpness(problem, params).value) != pytest.approx(float(found.value), rel=1e-2)
