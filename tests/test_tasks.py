@@ -28,7 +28,7 @@ def float64():
 
 
 TABLE = np.random.default_rng(0).normal(size=(20, 3)) @ np.diag([1.0, 2.0, 3.0]) + 5
-HOLED = np.where(TABLE == TABLE[7, 1], np.nan, TABLE)
+HOLED = np.where(TABLE[7, 1] == TABLE, np.nan, TABLE)
 
 
 def test_standardised_columns_have_mean_zero_and_variance_one():

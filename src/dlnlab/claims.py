@@ -73,7 +73,8 @@ class Verdict:
         'inconclusive'
         """
         hits, counts = np.asarray(hits), np.asarray(counts)
-        expected = f"at least {limit:.6g} in each of {len(hits)} cells"
+        each = f" in each of {len(hits)} cells" if len(hits) != 1 else ""
+        expected = f"at least {limit:.6g}{each}"
         if not len(hits) or not counts.all():
             return cls("fails", np.nan, expected, 0.0, int(counts.sum()))
         confidence = 1 - 2 * FALSE_ALARM / STATISTICAL_CLAIMS / len(hits)

@@ -17,7 +17,7 @@ from dlnlab import papers
 from dlnlab.papers.paper import Paper
 from dlnlab.report.figures import Reproduced
 from dlnlab.report.interactive import plot_data
-from dlnlab.report.text import inline, math, number, powers, prose, words
+from dlnlab.report.text import inline, math, number, powers, prose, rough, words
 from dlnlab.schema import Parameter
 from dlnlab.typing import Any
 
@@ -44,6 +44,7 @@ def page(
     environment.filters |= {
         "math": math,
         "number": number,
+        "rough": rough,
         "powers": powers,
         "inline": inline,
         "words": words,
@@ -171,6 +172,8 @@ def _facts(figure: Reproduced) -> str:
         else f"{runs} point{plural}, without training",
         f"computed in {seconds:.0f} s" if seconds >= 1 else "computed in under 1 s",
     ]
+    if figure.entry.full:
+        told.append(_size(figure))
     if figure.kept:
         told.append(f"kept from {measured.attrs['computed'][:16].replace('T', ' ')} UTC")
     for code, meaning in enumerate(measured.status.attrs["flag_meanings"].split()):
@@ -178,6 +181,18 @@ def _facts(figure: Reproduced) -> str:
         if count and meaning not in ("ran_to_end", "arrived"):
             told.append(f"{count} {words(meaning)}")
     return " · ".join(told)
+
+
+def _size(figure: Reproduced) -> str:
+    """Whether this is the default size of a study or its long form, and how large that is."""
+    experiment = figure.entry.experiment
+    asked = {**experiment.coords, **figure.entry.full}
+    steps, time = (asked.pop(name, getattr(experiment, name)) for name in ("steps", "time"))
+    far = f"{steps:,} steps" if steps is not None else f"time {number(time)}"
+    long = f"{experiment.grid(**asked).size:,} runs to {far}"
+    if figure.measured.status.size == experiment.grid(**asked).size:
+        return f"the full study ({long})"
+    return f"default size; the full study, --full, is {long}"
 
 
 def _commands(figure: Reproduced) -> list[dict[str, str]]:

@@ -68,6 +68,15 @@ def number(value: float | None) -> str:
     return {"1": power, "−1": f"−{power}"}.get(mantissa, f"{mantissa}×{power}")
 
 
+def rough(value: float | None) -> str:
+    """An error for people: two significant digits.
+
+    >>> [rough(v) for v in (0.0756368, 0, 2.714e-9)]
+    ['0.076', '0', '2.7×10⁻⁹']
+    """
+    return number(None if value is None else float(f"{value:.2g}"))
+
+
 def powers(text: str) -> str:
     """A sentence whose numbers have their powers of ten written out.
 

@@ -4,8 +4,8 @@ What the theory says of linear pathways is seen in perceptrons too. Under small 
 that gets ahead keeps most of the mode; at large ones the sharpness rises to 2/η, the network
 oscillates there, and the mode is handed back. Unlike a linear network it does not stop at the edge
 λ = 2/η: the samples cannot be fitted exactly, the residual never vanishes, and the shares go on
-towards equality. What a pathway maps in the mean is K_h = E[f_h(x)xᵀ], its part of the teacher's
-mode u_1ᵀK_hv_1. For the linear network 2/λ^min would be 0.84.
+towards equality. What a pathway maps in the mean is K_h = E[f_h(x) xᵀ], its part of the
+teacher's mode `u_1ᵀK_hv_1`. For the linear network 2/λ^min would be 0.84.
 """
 
 from typing import Annotated
