@@ -23,6 +23,7 @@ import pytest
 from dlnlab.dynamics import Flow, GradientDescent, Map
 from dlnlab.errors import InputError
 from dlnlab.networks import (
+    BalancedModes,
     LinearNetwork,
     Modes,
     Network,
@@ -153,12 +154,15 @@ def network(network: Network) -> None:
     problem, params = some_problem(network), random_params(network)
     sealed(network)
     network_knows_its_shapes(network, params)
-    if not isinstance(network, Modes):
+    if not isinstance(network, (Modes, BalancedModes)):
         network_sums_its_pathways(network, params)
         sampled = some_samples(network)
         problem_has_half_the_mean_squared_error(sampled, params)
         gradient_is_the_slope(sampled, params)
     if not isinstance(network, LinearNetwork):
+        return
+    if network.expand(params) is not params:
+        network_embeds_its_layers(network, params)
         return
     network_composes(network, params)
     network_has_adjoints(network, params)
@@ -172,7 +176,8 @@ def network(network: Network) -> None:
 def network_knows_its_shapes(network: Network, params: Params) -> None:
     """`shapes` are what `check` takes, and anything else is refused in words."""
     assert network.check(params) is params
-    assert network.depths == tuple(len(pathway) for pathway in params)
+    layers = network.expand(params) if isinstance(network, LinearNetwork) else params
+    assert network.depths == tuple(len(pathway) for pathway in layers)
     wrong = ((jnp.zeros((7, 7, 7)), *params[0][1:]), *params[1:])
     with pytest.raises(InputError, match="the network needs"):
         network.check(wrong)
@@ -187,6 +192,25 @@ def network_composes(network: Network, params: Params) -> None:
         assert_near(made, _fold(network, pathway))
         from_the_end = functools.reduce(network.compose, reversed(pathway))
         assert_near(made, from_the_end)
+
+
+def network_embeds_its_layers(network: LinearNetwork, params: Params) -> None:
+    """Shared parameters move on a set of layers that descent does not leave, without stretching:
+    a step of descent and the layers of it is the layers and a step of descent."""
+    free, problem = Modes(network.depths, network.map_shape[0]), some_problem(network)
+    whole = Problem(free, problem.task)
+    layers = network.expand(params)
+    assert_near(pathway_products(free, layers), network.products(params))
+    assert_near(problem.loss(params), whole.loss(layers))
+    moved = jax.tree.map(lambda w, g: w - 0.1 * g, params, problem.gradient(params))
+    wanted = jax.tree.map(lambda w, g: w - 0.1 * g, layers, whole.gradient(layers))
+    assert_near(network.expand(moved), wanted)
+    lengths = [sum(float(np.sum(np.square(w))) for w in pathway) for pathway in layers]
+    assert_near(np.array([np.sum(np.square(v)) for (v,) in params]), np.array(lengths))
+    direction = random_params(network, seed=7)
+    across = flat(problem.hessian_vector(params, direction)) @ flat(direction)
+    lifted = network.expand(direction)
+    assert_near(across, flat(whole.hessian_vector(layers, lifted)) @ flat(lifted), scale=10)
 
 
 def network_sums_its_pathways(network: Network, params: Params) -> None:

@@ -38,6 +38,11 @@ def test_standardised_columns_have_mean_zero_and_variance_one():
     np.testing.assert_allclose(np.corrcoef(made.T), np.corrcoef(TABLE.T), atol=1e-13)
 
 
+def test_plain_lists_are_tables_too():
+    assert Samples([[1, 2]], [[3]]).inputs.dtype == np.float64
+    np.testing.assert_array_equal(standardise([[1, 2], [3, 6]]), [[-1, -1], [1, 1]])
+
+
 def test_white_components_are_uncorrelated_and_span_the_leading_ones():
     made = whiten(np.column_stack([TABLE, np.ones(20)]), 2)
     np.testing.assert_allclose(made.T @ made / 20, np.eye(2), atol=1e-13)
@@ -75,6 +80,10 @@ def test_digits_are_what_they_say():
         (lambda: standardise(TABLE[0]), r"shape \(3,\) was given"),
         (lambda: whiten(np.column_stack([TABLE, TABLE]), 4), "3 independent columns and 4"),
         (lambda: whiten(TABLE * np.inf, 1), "holds inf"),
+        (lambda: standardise([["a", "b"]]), "some entries are none"),
+        (lambda: Samples([["a"]], [[1.0]]), "some entries are none"),
+        (lambda: standardise([[1.0, 2.0]]), "one sample has no variance"),
+        (lambda: whiten(np.ones((3, 2)), 1), "pass rows that differ"),
         (lambda: digits(0), "there are 1797 digits"),
         (lambda: digits(10, 62), "61 independent columns and 62"),
         (lambda: Samples(TABLE, TABLE[:3]), r"shapes \(20, 3\) and \(3, 3\)"),

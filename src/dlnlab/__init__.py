@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from dlnlab.experiment import Bound, Experiment
     from dlnlab.initialization import balanced, gaussian, scaled_identity
     from dlnlab.networks import (
+        BalancedModes,
         LinearNetwork,
         Modes,
         Network,
@@ -58,6 +59,7 @@ _HOMES = MappingProxyType(
         "dlnlab.experiment": ("Bound", "Experiment"),
         "dlnlab.initialization": ("balanced", "gaussian", "scaled_identity"),
         "dlnlab.networks": (
+            "BalancedModes",
             "LinearNetwork",
             "Modes",
             "Network",
@@ -83,6 +85,7 @@ _HOMES = MappingProxyType(
 # anything imports it. It is `dlnlab.simulate.simulate`.
 __all__ = [
     "Assumption",
+    "BalancedModes",
     "Bound",
     "BrokenAssumption",
     "Claim",

@@ -19,8 +19,11 @@ def standardise(table: Table) -> Table:
     >>> standardise(np.array([[1.0], [3.0]])).tolist()
     [[-1.0], [1.0]]
     """
+    table = _numbers(table)
     centred, spread = _centred(table)
     constant = np.flatnonzero(spread <= 1e-12 * np.abs(table).max(axis=0))
+    if len(table) < 2:
+        raise InputError("one sample has no variance; pass two rows or more.")
     if constant.size:
         raise InputError(
             f"column {constant[0]} is constant ({constant.size} of {table.shape[1]} are), and "
@@ -40,13 +43,14 @@ def whiten(table: Table, components: int) -> Table:
     >>> whiten(np.array([[1.0, 0.0], [-1.0, 0.0], [0.5, 2.0], [-0.5, -2.0]]), 1).std().round(9)
     np.float64(1.0)
     """
+    table = _numbers(table)
     centred, _ = _centred(table)
     left, values, right = np.linalg.svd(centred, full_matrices=False)
     rank = int(np.sum(values > 1e-10 * values[0])) if values.size else 0
     if not 1 <= components <= rank:
         raise InputError(
             f"the table has {rank} independent columns and {components} components were asked "
-            f"for; ask for 1 to {rank}."
+            f"for; {f'ask for 1 to {rank}' if rank else 'pass rows that differ'}."
         )
     # The sign of a singular vector is the library's whim; the largest entry is made positive.
     largest = np.abs(right).argmax(axis=1)
@@ -54,12 +58,23 @@ def whiten(table: Table, components: int) -> Table:
     return np.asarray((left * signs)[:, :components] * np.sqrt(len(table)))
 
 
+def _numbers(table: Any) -> Table:
+    """The table as real numbers."""
+    try:
+        return np.asarray(table, dtype=float)
+    except (TypeError, ValueError):
+        raise InputError(
+            "data are a table of numbers, and some entries are none; convert words to numbers, or "
+            "leave their columns out."
+        ) from None
+
+
 def _centred(table: Table) -> tuple[Table, Table]:
     """The columns without their means, and their standard deviations."""
     if table.ndim != 2 or not len(table):
         raise InputError(
-            f"data are a table with a row for each sample, and the shape {table.shape} was given; "
-            "pass [sample, column]."
+            "data are a table with a row for each sample, at least one, and the shape "
+            f"{table.shape} was given; pass [sample, column]."
         )
     if not np.isfinite(table).all():
         row, column = np.argwhere(~np.isfinite(table))[0]

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from dlnlab.errors import InputError
-from dlnlab.networks import Network
+from dlnlab.networks import BalancedModes, Network
 from dlnlab.problem import Problem
 from dlnlab.typing import Array, Float, Key, Params
 
@@ -31,6 +31,11 @@ def scaled_identity(problem: Problem, alphas: tuple[float | Array, ...] | Array)
             "give one scale for each pathway."
         )
     dtype = problem.task.target.dtype
+    if isinstance(problem.network, BalancedModes):
+        return tuple(
+            (depth**0.5 * jnp.asarray(alpha, dtype) ** (1 / depth) * jnp.ones(shape, dtype),)
+            for alpha, depth, (shape,) in zip(alphas, problem.network.depths, shapes, strict=True)
+        )
     return tuple(
         tuple(
             jnp.asarray(alpha, dtype) ** (1 / len(pathway)) * layer

@@ -37,7 +37,7 @@ class Step(eqx.Module):
 
 
 class Lane(eqx.Module):
-    """All that a driver carries from step to step for one lane."""
+    """All that a driver carries from step to step for one lane; `time` is a flow's."""
 
     params: Params
     memory: Any

@@ -89,11 +89,12 @@ class Samples(eqx.Module):
         basis: tuple[Any, Any] | None = None,
     ) -> None:
         xp = jnp if isinstance(inputs, jax.Array) or isinstance(outputs, jax.Array) else np
-        self.inputs, self.outputs = xp.asarray(inputs), xp.asarray(outputs)
+        self.inputs, self.outputs = _table(inputs, xp), _table(outputs, xp)
         _check_samples(self.inputs, self.outputs)
-        self.held_out = held_out
+        self.held_out = None
         if held_out is not None:
-            _check_samples(*held_out)
+            self.held_out = (_table(held_out[0], xp), _table(held_out[1], xp))
+            _check_samples(*self.held_out)
         self.target = self.outputs.T @ self.inputs / len(self.inputs)
         if basis is None:
             left, _, right = xp.linalg.svd(self.target, full_matrices=False)
@@ -104,6 +105,18 @@ class Samples(eqx.Module):
     def take(self, rows: Int[Array, " batch"]) -> "Samples":
         """The samples of these rows, counted in the same modes."""
         return Samples(self.inputs[rows], self.outputs[rows], basis=(self.left, self.right))
+
+
+def _table(values: Any, xp: Any) -> Any:
+    """The values as an array of floating-point numbers of its own or the default precision."""
+    try:
+        made = xp.asarray(values)
+        return made if xp.issubdtype(made.dtype, xp.floating) else made.astype(float)
+    except (TypeError, ValueError):
+        raise InputError(
+            "samples are tables of numbers, and some entries are none; convert words to numbers, "
+            "or leave their columns out."
+        ) from None
 
 
 def _check_samples(inputs: Any, outputs: Any) -> None:

@@ -55,8 +55,8 @@ class StochasticGradientDescent(Map):
         count = len(problem.task.inputs) if isinstance(problem.task, Samples) else np.inf
         if self.replacement == "epochs" and self.batch_size > count:
             raise InputError(
-                f"a batch of {self.batch_size} does not fit into a sample of {count}; lower the "
-                "batch size, or draw with replacement."
+                f"a batch of {self.batch_size} does not fit into a sample of {count}; lower "
+                "batch_size, or pass replacement='with'."
             )
         velocity = jax.tree.map(jnp.zeros_like, params) if self.momentum else ()
         return Noise(jax.random.key_data(key), jnp.asarray(0), velocity)

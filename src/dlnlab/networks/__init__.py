@@ -10,7 +10,7 @@ from dlnlab.networks.base import (
     product,
     require_linear,
 )
-from dlnlab.networks.chains import Modes, Pathways, chain, square
+from dlnlab.networks.chains import BalancedModes, Modes, Pathways, chain, square
 from dlnlab.networks.perceptrons import ACTIVATIONS, Activation, Perceptrons
 
 EXAMPLES = (*chains.EXAMPLES, *perceptrons.EXAMPLES)
@@ -20,6 +20,7 @@ __all__ = [
     "EXAMPLES",
     "MOST_LAYERS",
     "Activation",
+    "BalancedModes",
     "LinearNetwork",
     "Modes",
     "Network",

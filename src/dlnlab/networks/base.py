@@ -80,6 +80,14 @@ class LinearNetwork(Network):
     A layer is a matrix, or the diagonal of one; an implementation says how two of them compose.
     """
 
+    def expand(self, params: Params) -> Params:
+        """The layers `W_{h,l}`: the parameters themselves, unless layers share some."""
+        return params
+
+    def products(self, params: Params) -> tuple[Array, ...]:
+        """The end-to-end map `Ω_h = W_{h,L_h} ⋯ W_{h,1}` of each pathway."""
+        return tuple(_pathway_product(self, pathway) for pathway in self.expand(params))
+
     def outputs(
         self, params: Params, inputs: Float[Array, "sample in"]
     ) -> tuple[Float[Array, "sample out"], ...]:
@@ -117,7 +125,7 @@ def require_linear(network: Network) -> LinearNetwork:
 
 def pathway_products(network: Network, params: Params) -> tuple[Array, ...]:
     """The end-to-end map `Ω_h = W_{h,L_h} ⋯ W_{h,1}` of each pathway of a linear network."""
-    return tuple(_pathway_product(require_linear(network), pathway) for pathway in params)
+    return require_linear(network).products(params)
 
 
 def _pathway_product(network: LinearNetwork, layers: tuple[Array, ...]) -> Array:

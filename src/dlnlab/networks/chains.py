@@ -5,6 +5,7 @@ import jax.numpy as jnp
 
 from dlnlab.errors import InputError
 from dlnlab.networks.base import LinearNetwork, Shapes, pathway_products
+from dlnlab.networks.products import dot
 from dlnlab.typing import Array, Float, Params
 
 
@@ -35,7 +36,7 @@ class Pathways(LinearNetwork):
         return tuple(tuple((b, a) for a, b in zip(w, w[1:], strict=False)) for w in self.widths)
 
     def compose(self, later: Array, earlier: Array) -> Array:
-        return later @ earlier
+        return dot(later, earlier)
 
     def transpose(self, layer: Array) -> Array:
         return layer.T
@@ -90,6 +91,62 @@ class Modes(LinearNetwork):
         return jnp.diag(layer)
 
 
+class BalancedModes(LinearNetwork):
+    """Scalar chains whose layers are all equal: what modes are on the depth-balanced set.
+
+    The layers of pathway h have one value, `w_h = v_h / √L_h`, and `Ω_h = w_h^{L_h}`; the parameter
+    v_h is the length of the vector of its layers, so that the balanced set is embedded without
+    stretching: gradient flow, gradient descent and momentum in v are exactly those of the layers,
+    which keep equal layers equal. A step costs as much at any depth.
+
+    The Hessian (and a Lyapunov exponent) is that within the balanced set. At a minimum its largest
+    eigenvalue is that of `Modes`; elsewhere layers may also part, which only `Modes` sees.
+
+    >>> network = BalancedModes((4,), 1)
+    >>> [float(w[0]) for w in network.expand(((jnp.array([1.0]),),))[0]]
+    [0.5, 0.5, 0.5, 0.5]
+    """
+
+    depth_of: tuple[int, ...] = eqx.field(static=True)
+    modes: int = eqx.field(static=True)
+
+    def __check_init__(self) -> None:
+        Modes(self.depth_of, self.modes)
+
+    @property
+    def shapes(self) -> Shapes:
+        return (((self.modes,),),) * len(self.depth_of)
+
+    @property
+    def depths(self) -> tuple[int, ...]:
+        return self.depth_of
+
+    def expand(self, params: Params) -> Params:
+        pairs = zip(params, self.depth_of, strict=True)
+        return tuple((length / depth**0.5,) * depth for (length,), depth in pairs)
+
+    def products(self, params: Params) -> tuple[Array, ...]:
+        pairs = zip(params, self.depth_of, strict=True)
+        return tuple((length / depth**0.5) ** depth for (length,), depth in pairs)
+
+    def outputs(
+        self, params: Params, inputs: Float[Array, "sample in"]
+    ) -> tuple[Float[Array, "sample out"], ...]:
+        return tuple(inputs * made for made in self.products(params))
+
+    def compose(self, later: Array, earlier: Array) -> Array:
+        return later * earlier
+
+    def transpose(self, layer: Array) -> Array:
+        return layer
+
+    def singular_values(self, layer: Array) -> Float[Array, " mode"]:
+        return jnp.sort(jnp.abs(layer), descending=True)
+
+    def coefficients(self, layer: Array, left: Array | None, right: Array | None) -> Array:
+        return jnp.diag(layer)
+
+
 def chain(widths: tuple[int, ...]) -> Pathways:
     """One chain of matrices, `W = W_L ⋯ W_1`.
 
@@ -114,4 +171,5 @@ EXAMPLES = (
     Pathways(((2, 4, 3), (2, 3, 5, 3))),
     Modes((3,), 3),
     Modes((2, 4), 3),
+    BalancedModes((2, 4), 3),
 )

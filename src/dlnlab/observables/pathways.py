@@ -60,7 +60,7 @@ def balance_gap(problem: Problem, params: Params) -> Float[Array, " pathway"]:
         gaps = [gap(a, b) for a, b in zip(pathway, pathway[1:], strict=False)]
         return functools.reduce(jnp.maximum, gaps, jnp.zeros((), pathway[0].dtype))
 
-    return jnp.stack([largest(pathway) for pathway in params])
+    return jnp.stack([largest(pathway) for pathway in network.expand(params)])
 
 
 @observable(

@@ -37,7 +37,9 @@ def end_to_end(problem: Problem, params: Params) -> Float[Array, "output input"]
 def layer_singular_values(problem: Problem, params: Params) -> Float[Array, "pathway layer mode"]:
     """Singular values of every layer, padded with NaN to one shape."""
     network = require_linear(problem.network)
-    values = [[network.singular_values(layer) for layer in pathway] for pathway in params]
+    values = [
+        [network.singular_values(layer) for layer in pathway] for pathway in network.expand(params)
+    ]
     layers = max(len(pathway) for pathway in values)
     modes = max(len(v) for pathway in values for v in pathway)
     padded = jnp.full((len(values), layers, modes), jnp.nan, values[0][0].dtype)
@@ -73,7 +75,7 @@ def svs_error(problem: Problem, params: Params) -> Scalar:
     errors = [
         jax.vmap(lambda w: _off_diagonal(network.coefficients(w, task.left, task.right)))(wholes)
     ]
-    grams = [g for pathway in params for g in _partial_grams(problem, pathway)]
+    grams = [g for pathway in network.expand(params) for g in _partial_grams(problem, pathway)]
     if grams:
         turned = jax.vmap(lambda g: network.coefficients(g, task.right, task.right))
         errors.append(jax.vmap(_off_diagonal)(turned(jnp.stack(grams))))

@@ -86,8 +86,7 @@ def _advance_map(
     end = jnp.minimum(moment.until, moment.stop)
 
     def body(index: Array, lane: Lane) -> Lane:
-        active = (lane.status == Status.RUNNING) & (index < moment.horizon)
-        return _where(active, _map_step(run, statistics, lane, index + 1, moment.horizon), lane)
+        return _map_step(run, statistics, lane, index + 1, moment.horizon)
 
     lane = jax.lax.fori_loop(moment.position, end, body, lane)
     position = jnp.maximum(moment.position, end)
@@ -107,12 +106,13 @@ def _map_step(run: Run, statistics: Statistics, lane: Lane, index: Array, horizo
     after, memory = move(lane.params)
     rate = jnp.asarray(dynamics.learning_rate, lane.time.dtype)
     time = (index * rate).astype(lane.time.dtype)
+    active = (lane.status == Status.RUNNING) & (index <= horizon)
     finite = jnp.isfinite(problem.loss(after))
     step = Step(lane.params, after, index, time, rate, horizon - index, pushforward)
-    moved = Lane(after, memory, _update(run, statistics, lane, step), time, lane.status)
-    diverged = jnp.full_like(lane.status, Status.DIVERGED)
-    frozen = Lane(lane.params, lane.memory, lane.statistics, lane.time, diverged)
-    return _where(finite, moved, frozen)
+    status = jnp.where(active & ~finite, jnp.full_like(lane.status, Status.DIVERGED), lane.status)
+    moved = Lane(after, memory, _update(run, statistics, lane, step), lane.time, status)
+    still = Lane(lane.params, lane.memory, lane.statistics, lane.time, status)
+    return _where(active & finite, moved, still)
 
 
 class FlowMemory(NamedTuple):

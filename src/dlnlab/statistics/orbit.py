@@ -13,10 +13,9 @@ from dlnlab.typing import Array, Float, Int, Params, Scalar
 
 
 class PeriodMemory(NamedTuple):
-    """The window's start, the steps since, the first return in it, and the last window's."""
+    """The window's start, the first return in it, and the last window's."""
 
     anchor: Float[Array, "..."]
-    lag: Int[Array, ""]
     found: Int[Array, ""]
     published: Int[Array, ""]
 
@@ -39,18 +38,17 @@ class Period(Statistic):
 
     def init(self, problem: Problem, params: Params) -> PeriodMemory:
         zero = jnp.asarray(0)
-        return PeriodMemory(problem.end_to_end(params), zero, zero, zero)
+        return PeriodMemory(problem.end_to_end(params), zero, zero)
 
     def update(self, problem: Problem, memory: PeriodMemory, step: Step) -> PeriodMemory:
         now = problem.end_to_end(step.after)
         near = self.tolerance * jnp.max(jnp.abs(problem.task.target))
         returned = jnp.all(jnp.abs(now - memory.anchor) <= near)
-        lag = memory.lag + 1
+        lag = (step.index - 1) % self.longest + 1
         found = jnp.where(returned & (memory.found == 0), lag, memory.found)
-        ends = lag >= self.longest
+        ends = lag == self.longest
         return PeriodMemory(
             jnp.where(ends, now, memory.anchor),
-            jnp.where(ends, 0, lag),
             jnp.where(ends, 0, found),
             jnp.where(ends, found, memory.published),
         )
@@ -60,10 +58,13 @@ class Period(Statistic):
 
 
 class LyapunovMemory(NamedTuple):
-    """The unit tangent, the logarithm of its growth so far, and the steps counted."""
+    """The tangent with the exponent of 2 that was taken out of it; the square of its length and
+    that exponent where counting began; and the steps counted."""
 
     tangent: Params
-    growth: Scalar
+    exponent: Scalar
+    start_square: Scalar
+    start_exponent: Scalar
     steps: Int[Array, ""]
 
 
@@ -73,7 +74,8 @@ class Lyapunov(Statistic):
 
     The tangent v starts in a fixed random direction and follows the Jacobian of every step; the
     first `transient` share of the run is dropped. At a fixed point or on a cycle of a network
-    with symmetries the exponent is at most 0, and 0 where a direction is neutral.
+    with symmetries the exponent is at most 0, and 0 where a direction is neutral; −∞ where a step
+    extinguishes the tangent.
     """
 
     transient: float = 0.25
@@ -86,26 +88,42 @@ class Lyapunov(Statistic):
         leaves, structure = jax.tree.flatten(params)
         keys = jax.random.split(jax.random.key(0), len(leaves))
         drawn = [jax.random.normal(k, w.shape, w.dtype) for k, w in zip(keys, leaves, strict=True)]
-        tangent, _ = _normalise(jax.tree.unflatten(structure, drawn))
-        return LyapunovMemory(tangent, jnp.zeros((), like(params)), jnp.asarray(0))
+        tangent = jax.tree.unflatten(structure, drawn)
+        zero = jnp.zeros((), like(params))
+        return LyapunovMemory(tangent, zero, _square(tangent), zero, jnp.asarray(0))
 
     def update(self, problem: Problem, memory: LyapunovMemory, step: Step) -> LyapunovMemory:
-        tangent, norm = _normalise(step.pushforward(memory.tangent))
+        tangent = step.pushforward(memory.tangent)
+        square = _square(tangent)
+        # The length itself remembers the growth; a power of 2 is taken out, exactly, long before
+        # it could overflow. A logarithm is taken when the statistic is read, never in the loop.
+        power = 200 if square.dtype == jnp.float64 else 24
+        large, small = square > 2.0 ** (2 * power), square < 2.0 ** (-2 * power)
+        shift = jnp.where(large, power, jnp.where(small, -power, 0)).astype(square.dtype)
+        factor = jnp.where(large, 2.0**-power, jnp.where(small, 2.0**power, 1.0))
+        factor = factor.astype(square.dtype)
+        tangent = jax.tree.map(lambda leaf: factor * leaf, tangent)
+        exponent = memory.exponent + shift
         counted = step.index > self.transient * (step.index + step.remaining)
         return LyapunovMemory(
             tangent,
-            memory.growth + jnp.where(counted, jnp.log(norm), 0).astype(memory.growth.dtype),
+            exponent,
+            jnp.where(counted, memory.start_square, square * factor**2),
+            jnp.where(counted, memory.start_exponent, exponent),
             memory.steps + counted,
         )
 
     def read(self, memory: LyapunovMemory, status: Array) -> Scalar:
-        mean = memory.growth / jnp.maximum(memory.steps, 1)
+        growth = jnp.log(_square(memory.tangent)) - jnp.log(memory.start_square)
+        doublings = memory.exponent - memory.start_exponent
+        total = growth / 2 + doublings * jnp.asarray(jnp.log(2.0), growth.dtype)
+        mean = total / jnp.maximum(memory.steps, 1)
         return jnp.where(memory.steps > 0, mean, jnp.nan)
 
 
-def _normalise(tangent: Params) -> tuple[Params, Scalar]:
-    norm = jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(tangent)))
-    return jax.tree.map(lambda leaf: leaf / norm, tangent), norm
+def _square(tangent: Params) -> Scalar:
+    squares = [jnp.sum(leaf**2) for leaf in jax.tree.leaves(tangent)]
+    return sum(squares[1:], squares[0])
 
 
 EXAMPLES = (Period(), Lyapunov())

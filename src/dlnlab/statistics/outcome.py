@@ -32,8 +32,10 @@ class OutcomeMemory(NamedTuple):
     loss_limit: Scalar
     exceeded: Bool[Array, ""]
     rose: Bool[Array, ""]
-    share_at_rise: Float[Array, " mode"]
-    share: Float[Array, " mode"]
+    top_at_rise: Float[Array, " mode"]
+    total_at_rise: Float[Array, " mode"]
+    top: Float[Array, " mode"]
+    total: Float[Array, " mode"]
     residual: Float[Array, " mode"]
     sign_changes: Int[Array, " mode"]
     low: Float[Array, " mode"]
@@ -66,7 +68,7 @@ class Outcome(Statistic):
 
     def init(self, problem: Problem, params: Params) -> OutcomeMemory:
         strengths = jnp.asarray(problem.task.strengths)
-        share, residual = _state(problem, params)
+        top, total, residual = _state(problem, params)
         zero, first = jnp.zeros_like(residual), problem.loss(params)
         return OutcomeMemory(
             judged=strengths > 1e-9 * jnp.max(strengths),
@@ -74,8 +76,10 @@ class Outcome(Statistic):
             loss_limit=1e6 * jnp.maximum(first, jnp.sum(strengths**2) / 2),
             exceeded=first > jnp.inf,
             rose=first > jnp.inf,
-            share_at_rise=share,
-            share=share,
+            top_at_rise=top,
+            total_at_rise=total,
+            top=top,
+            total=total,
             residual=residual,
             sign_changes=jnp.zeros(residual.shape, int),
             low=zero + jnp.inf,
@@ -84,15 +88,17 @@ class Outcome(Statistic):
         )
 
     def update(self, problem: Problem, memory: OutcomeMemory, step: Step) -> OutcomeMemory:
-        share, residual = _state(problem, step.after)
+        top, total, residual = _state(problem, step.after)
         rises = loss_rises(problem, step)
         counts = step.remaining < self.window
         changed = (residual * memory.residual < 0) & counts
         return memory._replace(
             exceeded=memory.exceeded | (problem.loss(step.after) > memory.loss_limit),
             rose=memory.rose | rises,
-            share_at_rise=jnp.where(memory.rose, memory.share_at_rise, memory.share),
-            share=share,
+            top_at_rise=jnp.where(memory.rose, memory.top_at_rise, memory.top),
+            total_at_rise=jnp.where(memory.rose, memory.total_at_rise, memory.total),
+            top=top,
+            total=total,
             residual=residual,
             sign_changes=memory.sign_changes + changed,
             low=jnp.where(counts, jnp.minimum(memory.low, residual), memory.low),
@@ -105,7 +111,8 @@ class Outcome(Statistic):
         collapsed = jnp.any(judged & (memory.high < -0.99 * s))
         swings = (memory.sign_changes >= 10) & (memory.high - memory.low > 1e-6 * s)
         converged = jnp.all(~judged | (jnp.abs(memory.residual) < 1e-5 * s))
-        dropped = jnp.any(judged & (memory.share_at_rise - memory.share >= self.share_drop))
+        drop = _share(memory.top_at_rise, memory.total_at_rise) - _share(memory.top, memory.total)
+        dropped = jnp.any(judged & (drop >= self.share_drop))
         seen = (memory.steps >= self.window) | (status == Status.ARRIVED)
         cases = (
             (memory.exceeded | (status == Status.DIVERGED), "diverged"),
@@ -121,12 +128,16 @@ class Outcome(Statistic):
         return jnp.select(conditions, codes, OUTCOMES.index("undecided")).astype(jnp.int8)
 
 
-def _state(problem: Problem, params: Params) -> tuple[Array, Array]:
-    """The top share and the residual of each mode."""
+def _state(problem: Problem, params: Params) -> tuple[Array, Array, Array]:
+    """The largest part of each mode, the sum of all parts in magnitude, and the residual."""
     values = coefficients(problem, params)
-    total = jnp.sum(jnp.abs(values), axis=0)
-    top = jnp.max(jnp.abs(values), axis=0) / jnp.where(total > 0, total, 1)
-    return top, jnp.sum(values, axis=0) - problem.task.strengths
+    size = jnp.abs(values)
+    residual = jnp.sum(values, axis=0) - problem.task.strengths
+    return jnp.max(size, axis=0), jnp.sum(size, axis=0), residual
+
+
+def _share(top: Array, total: Array) -> Array:
+    return top / jnp.where(total > 0, total, 1)
 
 
 EXAMPLES = (Outcome(),)

@@ -1,11 +1,12 @@
 """Which Gaussian starts redistribute, and which oscillate for ever, collapse or diverge?
 
-Full matrices from random Gaussian starts, so that nothing is aligned or balanced. What decides is
-the step size against the trajectory's own edge: 2/λ, with λ the sharpness of the minimum where
-gradient flow ends from the same start. Below it nothing happens. In the window from there to
-2/λ^min, beyond which no division of the top mode is stable, runs hand the mode back between the
-pathways (or are already so near that less than 0.05 of it moves: "stuck"). Beyond, none comes to
-rest. With two layers there is no window: all divisions are equally sharp.
+Full matrices from random Gaussian starts, so that nothing is aligned or balanced. Step sizes are
+given in units of a single path's edge 2/S. What decides is the trajectory's own: 2/λ, with λ the
+sharpness of the minimum where gradient flow ends from the same start.
+Below it nothing happens. In the window from there to 2/λ^min, beyond which no division of the top
+mode is stable, runs hand the mode back between the pathways (or are already so near that less than
+0.05 of it moves: "stuck"). Beyond, none comes to rest. With two layers there is no window: all
+divisions are equally sharp.
 """
 
 from typing import Annotated, Literal
@@ -45,7 +46,7 @@ where the flow would come to rest only like a power of time."""
 
 
 def build(
-    edge_ratio: Annotated[float, Coordinate(above=0, symbol="η/η_edge")] = 1.2,
+    edge_ratio: Annotated[float, Coordinate(above=0, symbol="ηS/2")] = 1.2,
     depth: Annotated[int, Coordinate(least=2, most=100, symbol="L")] = 3,
     pathways: Annotated[int, Coordinate(least=1, most=64, symbol="H")] = 2,
     scale: Annotated[float, Coordinate(above=0, log=True, symbol="α")] = 0.05,

@@ -49,7 +49,7 @@ def build(
 
 EXPERIMENT = Experiment(
     build,
-    title="Two tanh pathways on handwritten digits",
+    title="Two pathways with a non-linearity on handwritten digits",
     time=400.0,
     schedule=logarithmic(20),
     observe=(loss, test_loss, mode_values, shares, sharpness),
