@@ -2,6 +2,7 @@
 # make install    the command .venv/bin/dln, from pinned versions
 # make reproduce  every figure and claim of kim2026, as a report
 # make docs       the pages of docs/ and the reference, as a site in build/docs
+# make bench      every workload beside what people run instead; writes benchmarks/RESULTS.md
 # make test       format, lint, types, import direction, tests and examples
 #
 # Another Python: make PYTHON=python3.12 …
@@ -10,7 +11,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: help install reproduce docs test test-science format constraints clean
+.PHONY: help install reproduce docs bench test test-science format constraints clean
 
 help:
 	@sed -n 's/^# \(make.*\)/\1/p' Makefile
@@ -32,6 +33,12 @@ reproduce: install
 docs: install
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs build/docs
 	@echo build/docs/index.html
+
+# An environment of its own: PyTorch and the other peers (300 MB) pin versions that ours do not.
+bench:
+	@test -x build/bench/bin/python || $(PYTHON) -m venv build/bench
+	build/bench/bin/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
+	build/bench/bin/dln bench --out benchmarks/RESULTS.md
 
 test: install
 	$(BIN)/ruff format --check .

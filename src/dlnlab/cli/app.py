@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError, Group
 
-from dlnlab.cli import catalogue, cite, claims, doctor, new, predict, reproduce, run
+from dlnlab.cli import bench, catalogue, cite, claims, doctor, new, predict, reproduce, run
 from dlnlab.cli.console import console, tell, write
 from dlnlab.cli.mistakes import sentence
 from dlnlab.errors import InputError
@@ -75,4 +75,5 @@ def _app(argv: list[str]) -> tuple[App, list[str]]:
     app.command(new.new, name="new")
     app.command(doctor.doctor, name="doctor")
     app.command(cite.cite, name="cite")
+    app.command(bench.bench, name="bench")
     return app, [*argv[:1], *tokens]

@@ -8,6 +8,7 @@ of the two is used follows from the shapes alone.
 """
 
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +19,9 @@ from dlnlab.typing import Any, Array, Float
 
 SMALL = 20
 """Up to this many rows and columns a product along the lanes is the faster one."""
+
+SETTLED = 8
+"""From this size on a product is finished before it is used: see `_settled`."""
 
 
 def dot(later: Float[Array, "a b"], earlier: Float[Array, "b c"]) -> Float[Array, "a c"]:
@@ -55,8 +59,23 @@ def _along_lanes(arguments: tuple[Array, Array], axes: tuple[Any, Any]) -> tuple
         matrix[..., None] if axis is None else jnp.moveaxis(matrix, axis, -1)
         for matrix, axis in zip(arguments, axes, strict=True)
     )
-    parts = [later[:, k, None] * earlier[None, k] for k in range(later.shape[1])]
-    return functools.reduce(jnp.add, parts), 2
+
+    def made() -> Array:
+        parts = [later[:, k, None] * earlier[None, k] for k in range(later.shape[1])]
+        return functools.reduce(jnp.add, parts)
+
+    return made() if later.shape[1] < SETTLED else _settled(made, later), 2
+
+
+def _settled(made: Callable[[], Array], some: Array) -> Array:
+    """What `made` makes, in one piece before anything else is computed from it.
+
+    XLA would compute each entry of a product again wherever the next product of a chain asks for
+    it, which costs a factor of the size at each layer. It does not look through a conditional, and
+    cannot know that this one, on a number below and above zero at once, is never taken.
+    """
+    first = jnp.ravel(some)[0]
+    return jax.lax.cond((first < 0) & (first > 0), lambda: jnp.zeros_like(made()), made)
 
 
 batching.primitive_batchers[_dot] = _along_lanes

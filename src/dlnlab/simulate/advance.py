@@ -5,6 +5,7 @@ called again from where it stopped, and neither where it is cut nor what is reco
 of the trajectory. A lane that is no longer running stays as it is.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import diffrax
@@ -15,7 +16,7 @@ from dlnlab.dynamics.base import Flow, Map
 from dlnlab.run import Run
 from dlnlab.state import Lane, Status, Step
 from dlnlab.statistics.base import Statistic
-from dlnlab.typing import Any, Array, Int, Params, Scalar
+from dlnlab.typing import Any, Array, Int, Params, PyTree, Scalar
 
 Statistics = tuple[Statistic, ...]
 
@@ -59,6 +60,43 @@ def advance(
     whether the moment was reached."""
     loop = _advance_map if isinstance(run.dynamics, Map) else _advance_flow
     return loop(run, statistics, lane, moment)
+
+
+def advance_lanes(
+    source: Callable[[PyTree], Run],
+    statistics: Statistics,
+    columns: PyTree,
+    lanes: Lane,
+    horizons: Array,
+    moment: Moment,
+) -> tuple[Lane, Array, Array]:
+    """The same for many lanes side by side, which stand in the *last* axis of every array.
+
+    There small matrices fill the machine's wide instructions (see `dlnlab.networks.products`). The
+    steps of a map are one loop around all lanes, so that the layout is kept from step to step.
+    `columns` hold in their first axis the values in which lanes differ, `source` makes runs of
+    them; `moment.horizon` is not looked at.
+    """
+    alone = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), columns)
+    if not jax.eval_shape(source, alone).is_map:
+
+        def flow(column: PyTree, lane: Lane, horizon: Array) -> tuple[Lane, Array, Array]:
+            return advance(source(column), statistics, lane, moment._replace(horizon=horizon))
+
+        lanes, positions, reached = jax.vmap(flow, (0, -1, 0), (-1, 0, 0))(columns, lanes, horizons)
+        return lanes, jnp.max(positions), jnp.all(reached)
+
+    end = jnp.minimum(moment.until, moment.stop)
+
+    def body(index: Array, lanes: Lane) -> Lane:
+        def step(column: PyTree, lane: Lane, horizon: Array) -> Lane:
+            return _map_step(source(column), statistics, lane, index + 1, horizon)
+
+        return jax.vmap(step, (0, -1, 0), -1)(columns, lanes, horizons)
+
+    lanes = jax.lax.fori_loop(moment.position, end, body, lanes)
+    position = jnp.maximum(moment.position, end)
+    return lanes, position, position >= moment.until
 
 
 def present(run: Run, lane: Lane, moment: Array) -> Params:
@@ -107,7 +145,9 @@ def _map_step(run: Run, statistics: Statistics, lane: Lane, index: Array, horizo
     rate = jnp.asarray(dynamics.learning_rate, lane.time.dtype)
     time = (index * rate).astype(lane.time.dtype)
     active = (lane.status == Status.RUNNING) & (index <= horizon)
-    finite = jnp.isfinite(problem.loss(after))
+    # Numbers that are not finite are looked for in the parameters: to ask the loss would cost
+    # another pass through all layers. A loss that has overflowed already is seen when recorded.
+    finite = jnp.isfinite(sum(jnp.sum(leaf) for leaf in jax.tree.leaves(after)))
     step = Step(lane.params, after, index, time, rate, horizon - index, pushforward)
     status = jnp.where(active & ~finite, jnp.full_like(lane.status, Status.DIVERGED), lane.status)
     moved = Lane(after, memory, _update(run, statistics, lane, step), lane.time, status)

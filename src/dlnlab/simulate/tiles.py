@@ -9,7 +9,7 @@ import functools
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,9 +17,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dlnlab.networks.products import SMALL
 from dlnlab.run import Run, as_arrays
 from dlnlab.simulate import limits
-from dlnlab.simulate.advance import Moment, Statistics, advance, begin
+from dlnlab.simulate.advance import Moment, Statistics, advance_lanes, begin
 from dlnlab.simulate.record import Observe, look
 from dlnlab.state import Lane
 from dlnlab.tasks import Samples
@@ -27,8 +28,6 @@ from dlnlab.typing import Any, Array, Int, PyTree
 
 SEGMENT_SECONDS = 0.4
 _FIRST_BUDGET, _MOST_BUDGET = 16, 2**40
-_TILE_SCALARS = 4096
-_TILE_LANES = 64
 _CHUNK_MOMENTS = 256
 _CHUNK_BYTES = 1 << 25
 
@@ -80,11 +79,28 @@ def shapes(program: Program, columns: PyTree) -> Shapes:
     lane = jax.eval_shape(lambda c: begin(program.run(c), program.statistics), lane_columns)
     moment = jax.ShapeDtypeStruct((), jnp.int64 if run.is_map else jnp.float64)
     scalars = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(lane))
-    params = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(run.params))
     limits.check_state(8 * 6 * scalars)
     row = jax.eval_shape(program.row, lane_columns, lane, moment)
-    tile = 2 ** max(0, min(int(math.log2(_TILE_LANES)), int(math.log2(_TILE_SCALARS / params))))
+    tile = tile_size([leaf.shape for leaf in jax.tree.leaves(run.params)])
     return Shapes(row, _operations(run), tile, 1, run.is_map)
+
+
+def tile_size(params: Sequence[tuple[int, ...]]) -> int:
+    """How many lanes are computed side by side, a power of 2, from the shapes of the parameters.
+
+    Measured on two cores with 1 MiB of cache each (`make bench`). Vectors and small matrices go
+    along the lanes: many of them fill the machine, as long as the tile stays in the cache; for
+    larger matrices one lane fills it. A single run is padded to a tile, so none is larger than
+    what costs about as much as one lane alone.
+    """
+    if all(len(shape) == 1 for shape in params):
+        most, scalars = 512, 1 << 14
+    elif max(size for shape in params for size in shape) <= SMALL:
+        most, scalars = 64, 1 << 16
+    else:
+        most, scalars = 64, 1 << 12
+    fits = max(1, scalars // sum(map(math.prod, params)))
+    return int(min(most, 1 << (fits.bit_length() - 1)))
 
 
 def _operations(run: Run) -> float:
@@ -105,14 +121,16 @@ def compiled(program: Program, chunk: int) -> tuple[Callable[..., Any], Callable
     """The jitted beginning of a tile and its jitted segment."""
 
     def start(columns: PyTree) -> Lane:
-        lanes = jax.vmap(lambda c: begin(program.run(c), program.statistics))(columns)
+        alone = jax.vmap(lambda c: begin(program.run(c), program.statistics), out_axes=-1)
+        lanes = alone(columns)
         # Weakly typed leaves would compile the first segment apart from all that follow.
         return jax.tree.map(lambda leaf: jax.lax.convert_element_type(leaf, leaf.dtype), lanes)
 
     def segment(
         columns: PyTree, horizon: Array, lanes: Lane, real: Array, plan: "Plan"
     ) -> tuple[Array, Array, Lane, dict[str, Array]]:
-        row = jax.eval_shape(program.row, *jax.tree.map(_first, (columns, lanes, plan.until)))
+        one = (jax.tree.map(_first, columns), jax.tree.map(_last, lanes), plan.until[0])
+        row = jax.eval_shape(program.row, *one)
         size = horizon.shape[0]
         buffers = {k: jnp.zeros((size, chunk, *s.shape), s.dtype) for k, s in row.items()}
 
@@ -123,21 +141,20 @@ def compiled(program: Program, chunk: int) -> tuple[Callable[..., Any], Callable
         def body(carry: tuple[Any, ...]) -> tuple[Any, ...]:
             index, position, lanes, buffers, _ = carry
             until = plan.until[index]
-            lanes, positions, reached = jax.vmap(
-                lambda c, lane, end: advance(
-                    program.run(c),
-                    program.statistics,
-                    lane,
-                    Moment(until, position, plan.stop, end),
-                )
-            )(columns, lanes, horizon)
-            reached = jnp.all(reached)
+            lanes, position, reached = advance_lanes(
+                program.run,
+                program.statistics,
+                columns,
+                lanes,
+                horizon,
+                Moment(until, position, plan.stop, until),
+            )
             buffers = jax.lax.cond(
                 reached,
                 lambda: _record_rows(program, columns, lanes, until, index, real, buffers),
                 lambda: buffers,
             )
-            return index + reached, jnp.max(positions), lanes, buffers, ~reached
+            return index + reached, position, lanes, buffers, ~reached
 
         begun = (jnp.asarray(0), plan.position, lanes, buffers, jnp.asarray(False))
         index, position, lanes, buffers, _ = jax.lax.while_loop(going, body, begun)
@@ -168,7 +185,8 @@ def _record_rows(
     a lane shows cannot depend on its neighbours."""
 
     def one(k: Array, buffers: dict[str, Array]) -> dict[str, Array]:
-        column, lane = jax.tree.map(lambda a: a[k], (columns, lanes))
+        column = jax.tree.map(lambda a: a[k], columns)
+        lane = jax.tree.map(lambda a: a[..., k], lanes)
         row = program.row(column, lane, until)
         return {name: buffer.at[k, index].set(row[name]) for name, buffer in buffers.items()}
 
@@ -177,6 +195,10 @@ def _record_rows(
 
 def _first(leaf: Array) -> Array:
     return leaf[0]
+
+
+def _last(leaf: Array) -> Array:
+    return leaf[..., 0]
 
 
 class Work:

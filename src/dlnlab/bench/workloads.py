@@ -1,0 +1,210 @@
+"""The workloads W1 to W4: what is computed, by us and by others."""
+
+import functools
+from collections.abc import Callable, Iterator, Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dlnlab.bench import peers
+from dlnlab.bench.measure import Case, Contender
+from dlnlab.dynamics import GradientDescent
+from dlnlab.experiment import Experiment
+from dlnlab.initialization import gaussian, scaled_identity
+from dlnlab.networks import BalancedModes, Modes, square
+from dlnlab.observables import loss, sharpness
+from dlnlab.problem import Problem
+from dlnlab.run import Run
+from dlnlab.schedule import Schedule
+from dlnlab.statistics import Lyapunov, Maximum, Outcome, Period
+from dlnlab.tasks import Whitened
+from dlnlab.typing import Any
+
+ALL_STATISTICS = (Outcome(), Period(), Lyapunov(), Maximum(loss))
+W1_WORK, W2_FLOPS, W3_FLOPS = 1e8, 1.2e10, 2.5e10
+"""How much one timed call does: some tenths of a second for whoever is fast."""
+
+
+def _modes(learning_rate: float = 0.1, depth: int = 3, balanced: bool = True) -> Run:
+    layers = (depth, depth)
+    network = BalancedModes(layers, 1) if balanced else Modes(layers, 1)
+    problem = Problem(network, Whitened(jnp.ones(1)))
+    return Run(problem, GradientDescent(learning_rate), scaled_identity(problem, (0.02, 0.01)))
+
+
+def _matrices(dimension: int = 5, depth: int = 3, pathways: int = 1, seed: int = 0) -> Run:
+    basis = (jnp.eye(dimension), jnp.eye(dimension))
+    task = Whitened(jnp.eye(dimension), basis=basis)
+    problem = Problem(square(dimension, (depth,) * pathways), task)
+    start = gaussian(problem.network, jax.random.key(seed), std=0.5 / dimension**0.5)
+    return Run(problem, GradientDescent(0.01), start)
+
+
+def _ours(
+    build: Callable[..., Run], steps: int, statistics: Any, **coords: Any
+) -> Callable[[], Any]:
+    experiment = Experiment(
+        build,
+        "benchmark",
+        steps=steps,
+        schedule=Schedule(),
+        observe=(loss,),
+        statistics=statistics,
+    )
+    return lambda: float(experiment.measure(**coords).loss[..., -1].mean())
+
+
+def w1() -> Iterator[Case]:
+    """Reduced lanes: two pathways of one mode at many learning rates."""
+    for lanes in (1000, 10_000, 100_000):
+        steps = int(W1_WORK / lanes)
+        rates = tuple(np.linspace(0.01, 1.2, lanes).tolist())
+        ours = functools.partial(_ours, _modes, steps, learning_rate=rates)
+        yield Case(
+            "W1",
+            f"L=3, {lanes:,} lanes, {steps:,} steps",
+            "Mls/s",
+            (
+                Contender("dlnlab, all statistics", lambda o=ours: o(ALL_STATISTICS), 100),  # type: ignore[misc]
+                Contender("dlnlab, no statistics", lambda o=ours: o(()), 100),  # type: ignore[misc]
+                Contender(
+                    "dlnlab, layers apart, all statistics",
+                    lambda o=ours: o(ALL_STATISTICS, balanced=False),  # type: ignore[misc]
+                    100,
+                ),
+                Contender(
+                    "plain JAX, weights stacked, no statistics",
+                    lambda n=lanes, s=steps: peers.stacked_jax(n, s // 10),  # type: ignore[misc]
+                    10,
+                ),
+                Contender(
+                    "NumPy over lanes, no statistics",
+                    lambda n=lanes, s=steps: peers.numpy_modes(n, max(1, s // 100)),  # type: ignore[misc]
+                    max(1, steps // 100) * lanes / 1e6,
+                ),
+                Contender(
+                    "C, one core, no statistics (limit)",
+                    lambda n=lanes, s=steps: peers.native_modes(n, s),  # type: ignore[misc]
+                    100,
+                ),
+            ),
+        )
+
+
+def w2() -> Iterator[Case]:
+    """Full matrices from Gaussian starts."""
+    for dimension, depth, pathways in ((5, 3, 1), (10, 3, 1), (20, 3, 1), (10, 5, 2)):
+        flops = 2 * dimension**3 * 3 * (depth - 1) * pathways
+        lanes = 1024
+        steps = max(50, int(W2_FLOPS / flops / lanes))
+        yield Case(
+            "W2",
+            f"d={dimension}, L={depth}, H={pathways}, {lanes:,} lanes",
+            "Mls/s",
+            tuple(_w2_contenders(dimension, depth, pathways, lanes, steps)),
+        )
+
+
+def _w2_contenders(
+    dimension: int, depth: int, pathways: int, lanes: int, steps: int
+) -> Iterator[Contender]:
+    sizes = (dimension, depth, pathways)
+    coords = {"dimension": dimension, "depth": depth, "pathways": pathways}
+    seeds = tuple(range(lanes))
+
+    def ours(count: int, statistics: Any) -> Callable[[], Any]:
+        return _ours(_matrices, count, statistics, **coords, seed=seeds)
+
+    work, few = lanes * steps / 1e6, max(2, steps // 20)
+    fewer = max(10, steps // 8)
+    yield Contender("dlnlab, no statistics", lambda: ours(steps, ()), work)
+    yield Contender(
+        "dlnlab, all statistics", lambda: ours(fewer, ALL_STATISTICS), lanes * fewer / 1e6
+    )
+    yield Contender(
+        "PyTorch bmm", lambda: peers.torch_batched(*sizes, lanes, few), lanes * few / 1e6
+    )
+    yield Contender(
+        "NumPy matmul", lambda: peers.numpy_matrices(*sizes, lanes, few), lanes * few / 1e6
+    )
+    yield Contender("PyTorch eager, a lane", lambda: peers.torch_eager(*sizes, 300), 300 / 1e6)
+
+
+def w3() -> Iterator[Case]:
+    """One large network: the rate of its matrix products."""
+    for dimension in (512, 768, 1024):
+        depth = 4
+        flops = 2 * dimension**3 * 3 * (depth - 1)
+        steps = max(3, int(W3_FLOPS / flops))
+        coords = {"dimension": dimension, "depth": depth, "seed": 0}
+        yield Case(
+            "W3",
+            f"d={dimension}, L={depth}",
+            "GFLOP/s",
+            (
+                Contender(
+                    "dlnlab",
+                    lambda c=coords, s=steps: _ours(_matrices, s, (), **c),  # type: ignore[misc]
+                    flops * steps / 1e9,
+                ),
+                Contender(
+                    "PyTorch",
+                    lambda d=dimension, s=steps: peers.torch_batched(d, 4, 1, 1, s),  # type: ignore[misc]
+                    flops * steps / 1e9,
+                ),
+                Contender(
+                    "matrix product alone (limit)",
+                    lambda d=dimension, s=steps: peers.matrix_product(d, 9 * s),  # type: ignore[misc]
+                    flops * steps / 1e9,
+                ),
+            ),
+        )
+
+
+def w4() -> Iterator[Case]:
+    """The largest Hessian eigenvalue of one network in training, from a cold start."""
+    for dimension, depth in ((8, 3), (20, 5)):
+        problem, params = peers.trained(dimension, depth)
+        yield Case(
+            "W4",
+            f"λ_max, d={dimension}, L={depth}",
+            "answers/s",
+            (
+                Contender("dlnlab", lambda p=problem, w=params: _sharpness(p, w), 1),  # type: ignore[misc]
+                Contender(
+                    "SciPy eigsh(LA) on our products",
+                    lambda p=problem, w=params: peers.scipy_largest(p, w),  # type: ignore[misc]
+                    1,
+                ),
+                Contender(
+                    "hessian-eigenthings, to 1e-6",
+                    lambda d=dimension, n=depth, w=params: peers.eigenthings(d, n, w),  # type: ignore[misc]
+                    1,
+                ),
+                Contender(
+                    "PyHessian, to 1e-6",
+                    lambda d=dimension, n=depth, w=params: peers.pyhessian(d, n, w),  # type: ignore[misc]
+                    1,
+                ),
+                Contender(
+                    "curvlinops with eigsh(LA)",
+                    lambda d=dimension, n=depth, w=params: peers.curvlinops(d, n, w),  # type: ignore[misc]
+                    1,
+                ),
+            ),
+        )
+
+
+def _sharpness(problem: Problem, params: Any) -> Callable[[], float]:
+    with jax.enable_x64(True):
+        compiled = jax.jit(lambda w: sharpness(problem, w).value)
+
+    def run() -> float:
+        with jax.enable_x64(True):
+            return float(compiled(params))
+
+    return run
+
+
+WORKLOADS: Mapping[str, Callable[[], Iterator[Case]]] = {"W1": w1, "W2": w2, "W3": w3, "W4": w4}
