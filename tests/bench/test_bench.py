@@ -1,0 +1,122 @@
+"""The benchmark's own arithmetic, and a ratio within one run that guards against regressions."""
+
+import math
+
+import jax
+import numpy as np
+import pytest
+
+from dlnlab.bench import WORKLOADS, markdown, measure, peers, plain
+from dlnlab.bench.measure import Case, Contender, exponent
+from dlnlab.bench.workloads import ALL_STATISTICS, _matrices, _modes, _ours
+from dlnlab.cli.app import execute
+
+
+def absent():
+    raise ImportError("no module", name="somebody_else")
+
+
+CASE = Case(
+    "W0",
+    "nothing",
+    "calls/s",
+    (
+        Contender("ours", lambda: lambda: 1.0, 1),
+        Contender("slower", lambda: lambda: sum(range(20_000)), 1),
+        Contender("absent", absent, 1),
+    ),
+)
+
+
+def test_contenders_are_timed_in_turn_and_absent_ones_named():
+    rows = measure(CASE, rounds=6)
+    assert [row.name for row in rows] == ["ours", "slower", "absent"]
+    ours, slower, missing = rows
+    assert len(ours.rates) == len(slower.rates) == 6
+    middle, least, most = slower.ratio
+    assert least <= middle <= most
+    assert middle > 1
+    assert ours.ratio is None
+    assert "somebody_else is not installed" in missing.missing
+    table = markdown(rows, "dln bench W0")
+    assert "| nothing | slower |" in table
+    assert "not installed" in table
+    assert len(plain(rows)["rows"]) == 3
+
+
+def test_exponents_are_those_of_the_power_law():
+    sizes = np.array([1e3, 1e4, 1e5, 1e6])
+    slope, error = exponent(sizes, 3e-7 * sizes**1.5)
+    assert slope == pytest.approx(1.5, abs=1e-12)
+    assert error < 1e-12
+    assert exponent(sizes, [1.0, 11.0, 95.0, 1010.0])[1] > 1e-3
+
+
+def test_all_contenders_of_a_curvature_case_agree():
+    problem, params = peers.trained(4, 3)
+    with jax.enable_x64(True):
+        hessian = jax.hessian(lambda w: problem.loss(w))(params)
+    blocks = [[np.asarray(hessian[0][a][0][b]).reshape(16, 16) for b in range(3)] for a in range(3)]
+    largest = np.linalg.eigvalsh(np.block(blocks))[-1]
+    assert peers.scipy_largest(problem, params)() == pytest.approx(largest, rel=1e-6)
+
+
+def test_peers_do_the_same_steps_as_we_do():
+    """Balanced and layered modes, NumPy and C: one loss after the same steps."""
+    rates = (0.01, 0.3, 1.0)
+    ours = [_ours(_modes, 60, (), learning_rate=rates, balanced=b)() for b in (True, False)]
+    assert ours[0] == pytest.approx(ours[1], rel=1e-9)
+    total = 0.0
+    for rate in rates:
+        one, two = 0.02 ** (1 / 3), 0.01 ** (1 / 3)
+        for _ in range(60):
+            residual = one**3 + two**3 - 1
+            one, two = one - rate * residual * one**2, two - rate * residual * two**2
+        total += (one**3 + two**3 - 1) ** 2 / 2
+    assert ours[0] == pytest.approx(total / 3, rel=1e-9)
+    try:
+        native = peers.native_modes(16, 60)
+    except ImportError:
+        return
+    assert native() == pytest.approx(peers.numpy_modes(16, 60)(), rel=1e-9)
+
+
+def test_small_matrices_are_faster_than_a_plain_loop_over_numpy():
+    """Ours with all that a run carries, against NumPy's batched products alone, in one run."""
+    lanes, steps = 512, 6000
+    seeds = tuple(range(lanes))
+    case = Case(
+        "W2",
+        "d=5",
+        "Mls/s",
+        (
+            Contender("ours", lambda: _ours(_matrices, steps, (), seed=seeds), lanes * steps),
+            Contender("NumPy", lambda: peers.numpy_matrices(5, 3, 1, lanes, 20), lanes * 20),
+        ),
+    )
+    _, numpy_row = measure(case, rounds=3)
+    assert numpy_row.ratio[0] > 1.5
+
+
+def test_statistics_cost_a_bounded_factor():
+    rates = tuple(np.linspace(0.01, 1.0, 2000).tolist())
+    case = Case(
+        "W1",
+        "statistics",
+        "Mls/s",
+        (
+            Contender("all", lambda: _ours(_modes, 2000, ALL_STATISTICS, learning_rate=rates), 1),
+            Contender("none", lambda: _ours(_modes, 2000, (), learning_rate=rates), 1),
+        ),
+    )
+    _, none = measure(case, rounds=3)
+    assert none.ratio[0] > 1 / 25
+
+
+def test_the_command_refuses_what_it_does_not_know(capsys):
+    assert execute(["bench", "W9"]) == 2
+    assert "there is no workload W9" in capsys.readouterr().err
+    assert execute(["bench", "--rounds", "0"]) == 2
+    assert execute(["bench", "W1", "--out", "no/such/place.md"]) == 2
+    assert set(WORKLOADS) == {"W1", "W2", "W3", "W4"}
+    assert math.isfinite(_ours(_matrices, 3, (), dimension=2, seed=(0, 1))())

@@ -1,0 +1,107 @@
+"""Small products along the lanes are matrix products, and so are their derivatives."""
+
+import os
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dlnlab.cli.environment import FUSION, prepare
+from dlnlab.networks.products import SETTLED, SMALL, dot
+
+
+@pytest.fixture(autouse=True)
+def float64():
+    with jax.enable_x64(True):
+        yield
+
+
+def matrices(rows, inner, columns, lanes=None):
+    rng = np.random.default_rng(0)
+    front = () if lanes is None else (lanes,)
+    return rng.normal(size=(*front, rows, inner)), rng.normal(size=(*front, inner, columns))
+
+
+SHAPES = [(1, 1, 1), (2, 3, 4), (SETTLED, SETTLED, SETTLED), (3, SMALL, 2), (2, SMALL + 1, 2)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_lanes_of_products_are_products_of_lanes(shape):
+    a, b = matrices(*shape, lanes=5)
+    eps = 8 * shape[1] * np.finfo(float).eps * (np.abs(a) @ np.abs(b)).max()
+    np.testing.assert_allclose(jax.vmap(dot)(a, b), a @ b, rtol=0, atol=eps)
+    np.testing.assert_allclose(jax.vmap(dot, (0, None))(a, b[0]), a @ b[0], rtol=0, atol=eps)
+    np.testing.assert_allclose(jax.vmap(dot, (None, 0))(a[0], b), a[0] @ b, rtol=0, atol=eps)
+    last = jax.vmap(dot, (-1, 1), -1)(np.moveaxis(a, 0, -1), np.moveaxis(b, 0, 1))
+    np.testing.assert_allclose(np.moveaxis(last, -1, 0), a @ b, rtol=0, atol=eps)
+    twice = jax.vmap(jax.vmap(dot, (None, 0)), (0, None))(a, b)
+    np.testing.assert_allclose(twice, a[:, None] @ b[None], rtol=0, atol=eps)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_derivatives_are_those_of_the_plain_product(shape):
+    a, b = matrices(*shape, lanes=3)
+
+    def value(product, a, b):
+        return jnp.sum(jnp.sin(product(product(a, b), product(a, b).T)))
+
+    for order in (jax.grad, lambda f: jax.hessian(f)):
+        if order is not jax.grad and shape[1] > 4:
+            continue
+        ours = jax.vmap(order(lambda a, b: value(dot, a, b)))(a, b)
+        plain = jax.vmap(order(lambda a, b: value(jnp.matmul, a, b)))(a, b)
+        scale = float(np.abs(plain).max())
+        np.testing.assert_allclose(ours, plain, rtol=0, atol=1e-12 * max(1.0, scale))
+
+
+def test_a_lane_that_is_not_finite_leaves_its_neighbours_alone():
+    a, b = matrices(SETTLED, SETTLED, SETTLED, lanes=3)
+    spoilt = a.copy()
+    spoilt[0] = np.nan
+    np.testing.assert_array_equal(jax.vmap(dot)(spoilt, b)[1:], jax.vmap(dot)(a, b)[1:])
+
+
+CODE = """
+import numpy as np
+from dlnlab.papers.kim2026 import ensemble
+m = ensemble.EXPERIMENT.measure(
+    steps=200, depth=3, pathways=2, edge_ratio=(0.8, 2.1), seed=tuple(range(40))
+)
+print(m.shares.isel(step=-1).values.tobytes().hex())
+print(m.outcome.isel(step=-1).values.tobytes().hex())
+"""
+
+
+def test_fusion_changes_nothing_but_rounding():
+    """The command's flag is experimental: what it computes is what is computed without it."""
+    printed = []
+    for flags in ("", FUSION):
+        environment = {**os.environ, "XLA_FLAGS": flags}
+        done = subprocess.run(
+            [sys.executable, "-c", CODE],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        printed.append([bytes.fromhex(line) for line in done.stdout.split()])
+    plain, fused = (np.frombuffer(lines[0]) for lines in printed)
+    calm = plain.reshape(2, 40, -1)[0]
+    np.testing.assert_allclose(fused.reshape(2, 40, -1)[0], calm, rtol=1e-9)
+    outcomes = [np.frombuffer(lines[1], np.int8).reshape(2, 40)[0] for lines in printed]
+    np.testing.assert_array_equal(*outcomes)
+
+
+def test_the_flag_is_set_once_and_leaves_the_users_own():
+    for given in ("", "--xla_cpu_enable_fast_math=false"):
+        environment = {"XLA_FLAGS": given, "DLNLAB_CACHE": "off"}
+        prepare(environment)
+        prepare(environment)
+        assert environment["XLA_FLAGS"].split() == [*given.split(), FUSION]
+    chosen = {"XLA_FLAGS": "--xla_backend_extra_options=something", "DLNLAB_CACHE": "off"}
+    prepare(chosen)
+    assert chosen["XLA_FLAGS"] == "--xla_backend_extra_options=something"
