@@ -171,13 +171,8 @@ def torch_eager(dimension: int, depth: int, pathways: int, steps: int) -> Run:
         optimizer = torch.optim.SGD([w for layers in weights for w in layers], lr=0.01)
         for _ in range(steps):
             optimizer.zero_grad()
-            made = 0
-            for layers in weights:
-                product = layers[0]
-                for layer in layers[1:]:
-                    product = layer @ product
-                made = made + product
-            loss = ((made - target) ** 2).sum() / 2
+            made = [functools.reduce(lambda p, w: w @ p, layers) for layers in weights]
+            loss = ((sum(made) - target) ** 2).sum() / 2
             loss.backward()
             optimizer.step()
         return float(loss)

@@ -64,6 +64,8 @@ def _line(row: Row) -> str:
     if row.missing:
         return f"| {row.case} | {row.name} | – | – | – | {row.missing} |"
     ratio = "" if row.ratio is None else "{:.3g} ({:.3g} … {:.3g})".format(*row.ratio)
-    found = f"{row.found:.8g}" if isinstance(row.found, float) else ""
+    # What is found can be compared where it is an answer, not the end of a run.
+    answers = row.unit == "answers/s" and isinstance(row.found, float)
+    found = f"{row.found:.8g}" if answers else ""
     rate = float(np.median(row.rates))
     return f"| {row.case} | {row.name} | {rate:.4g} | {ratio} | {row.first:.2f} | {found} |"
