@@ -16,7 +16,7 @@ from dlnlab.typing import Array, Float, Matrix
 
 Matvec = Callable[[Float[Array, " n"]], Float[Array, " n"]]
 
-DENSE_LIMIT = 64
+DENSE_LIMIT = 150
 """Up to this many parameters an operator is written out and factorised, which is then the faster
 way; at 200 Lanczos is so by a factor of fifteen."""
 

@@ -94,9 +94,9 @@ def tile_size(params: Sequence[tuple[int, ...]]) -> int:
     what costs about as much as one lane alone.
     """
     if all(len(shape) == 1 for shape in params):
-        most, scalars = 512, 1 << 14
+        most, scalars = 512, 1 << 12
     elif max(size for shape in params for size in shape) <= SMALL:
-        most, scalars = 64, 1 << 16
+        most, scalars = 64, 1 << 15
     else:
         most, scalars = 64, 1 << 12
     fits = max(1, scalars // sum(map(math.prod, params)))
