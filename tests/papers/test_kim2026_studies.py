@@ -26,6 +26,10 @@ from dlnlab.papers.kim2026 import (
 from dlnlab.plotting import style
 from dlnlab.statistics import OUTCOMES
 
+# One worker, so that what the module computes is computed once.
+pytestmark = pytest.mark.xdist_group("kim2026_studies")
+
+
 SMALLER = {
     fig3: {},
     fig7: {"seed": (0, 1, 2)},
