@@ -38,7 +38,8 @@ def execute(works: list[Work], threads: int | None = None, monitor: Monitor | No
     **Raises:** what a worker raised; `KeyboardInterrupt` within a second of the interrupt,
     with whatever had been recorded standing in the works.
     """
-    jobs = [(work, tile) for work in works for tile in work.tiles()]
+    # The first tile of each work before the second of any: works compile side by side.
+    jobs = sorted(((work, tile) for work in works for tile in work.tiles()), key=lambda job: job[1])
     queue, lock = iter(jobs), threading.Lock()
     stopped, failures = threading.Event(), []
 
