@@ -8,9 +8,10 @@ of the prediction is broken. Nothing here touches matplotlib's global state: fig
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import matplotlib
+import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
@@ -86,6 +87,7 @@ def style(salt: str = "dlnlab") -> AbstractContextManager[None]:
 
 
 Sharing = bool | Literal["row", "col"]
+Swept = TypeVar("Swept", xr.Dataset, xr.DataArray)
 
 
 def panels(
@@ -110,6 +112,16 @@ def panels(
         figure = Figure(figsize=size)
         grid = figure.subplots(rows, columns, sharex=sharex, sharey=sharey, squeeze=False)
     return figure, list(grid.ravel())
+
+
+def at(data: Swept, **place: Any) -> Swept:
+    """The part of a sweep at these coordinates, whichever of them were swept.
+
+    >>> import xarray as xr
+    >>> at(xr.DataArray([3, 4], coords={"depth": [2, 5]}, dims="depth"), depth=5, seed=0).item()
+    4
+    """
+    return data.sel({name: value for name, value in place.items() if name in data.dims})
 
 
 def measured(ax: Axes, x: Any, y: Any, label: str = "", color: str = COLORS[0]) -> Line2D:

@@ -11,6 +11,7 @@ from dlnlab.errors import InputError
 from dlnlab.papers.kim2026 import fig4, fig8, fig9, fig10
 from dlnlab.plotting import style
 from dlnlab.theory.stability import worst_case_return_constant
+from figures import measure
 
 # One worker, so that what the module computes is computed once.
 pytestmark = pytest.mark.xdist_group("kim2026_more")
@@ -27,13 +28,6 @@ def recursion(alphas, depths, rate, steps, target=1.0):
 
 MODULES = (fig4, fig8, fig9, fig10)
 ALL = [pytest.param(m, c, id=c.id) for m in MODULES for c in m.CLAIMS]
-
-
-def measure(module, **coords):
-    experiment = module.EXPERIMENT
-    coords = {**experiment.coords, **coords}
-    measured = experiment.measure(**coords)
-    return measured, experiment.predict(measured, **coords)
 
 
 @pytest.fixture(scope="module")

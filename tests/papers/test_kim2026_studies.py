@@ -25,6 +25,7 @@ from dlnlab.papers.kim2026 import (
 )
 from dlnlab.plotting import style
 from dlnlab.statistics import OUTCOMES
+from figures import measure
 
 # One worker, so that what the module computes is computed once.
 pytestmark = pytest.mark.xdist_group("kim2026_studies")
@@ -41,13 +42,6 @@ SMALLER = {
     generalisation: {"seed": range(40)},
 }
 ALL = [pytest.param(m, c, id=c.id) for m in SMALLER for c in m.CLAIMS]
-
-
-def measure(module, **coords):
-    experiment = module.EXPERIMENT
-    coords = {**experiment.coords, **coords}
-    measured = experiment.measure(**coords)
-    return measured, experiment.predict(measured, **coords)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import equinox as eqx
 import jax.numpy as jnp
 
 from dlnlab.errors import InputError
-from dlnlab.networks.base import LinearNetwork, Shapes, pathway_products
+from dlnlab.networks.base import LinearNetwork, Shapes
 from dlnlab.networks.products import dot
 from dlnlab.typing import Array, Float, Params
 
@@ -48,7 +48,28 @@ class Pathways(LinearNetwork):
         return layer if left is None or right is None else left.T @ layer @ right
 
 
-class Modes(LinearNetwork):
+class Diagonal(LinearNetwork):
+    """A linear network each of whose layers is the diagonal of a matrix, `[mode]`."""
+
+    def outputs(
+        self, params: Params, inputs: Float[Array, "sample in"]
+    ) -> tuple[Float[Array, "sample out"], ...]:
+        return tuple(inputs * made for made in self.products(params))
+
+    def compose(self, later: Array, earlier: Array) -> Array:
+        return later * earlier
+
+    def transpose(self, layer: Array) -> Array:
+        return layer
+
+    def singular_values(self, layer: Array) -> Float[Array, " mode"]:
+        return jnp.sort(jnp.abs(layer), descending=True)
+
+    def coefficients(self, layer: Array, left: Array | None, right: Array | None) -> Array:
+        return jnp.diag(layer)
+
+
+class Modes(Diagonal):
     """Scalar chains, one for each mode and pathway: what a network is on its aligned manifold.
 
     A layer is the vector of its values `w_{h,l,i}`, `[mode]`, the diagonal of a matrix in the
@@ -73,25 +94,8 @@ class Modes(LinearNetwork):
     def shapes(self) -> Shapes:
         return tuple(((self.modes,),) * depth for depth in self.layers)
 
-    def outputs(
-        self, params: Params, inputs: Float[Array, "sample in"]
-    ) -> tuple[Float[Array, "sample out"], ...]:
-        return tuple(inputs * made for made in pathway_products(self, params))
 
-    def compose(self, later: Array, earlier: Array) -> Array:
-        return later * earlier
-
-    def transpose(self, layer: Array) -> Array:
-        return layer
-
-    def singular_values(self, layer: Array) -> Float[Array, " mode"]:
-        return jnp.sort(jnp.abs(layer), descending=True)
-
-    def coefficients(self, layer: Array, left: Array | None, right: Array | None) -> Array:
-        return jnp.diag(layer)
-
-
-class BalancedModes(LinearNetwork):
+class BalancedModes(Diagonal):
     """Scalar chains whose layers are all equal: what modes are on the depth-balanced set.
 
     The layers of pathway h have one value, `w_h = v_h / √L_h`, and `Ω_h = w_h^{L_h}`; the parameter
@@ -107,44 +111,27 @@ class BalancedModes(LinearNetwork):
     [0.5, 0.5, 0.5, 0.5]
     """
 
-    depth_of: tuple[int, ...] = eqx.field(static=True)
+    pathway_depths: tuple[int, ...] = eqx.field(static=True)
     modes: int = eqx.field(static=True)
 
     def __check_init__(self) -> None:
-        Modes(self.depth_of, self.modes)
+        Modes(self.pathway_depths, self.modes)
 
     @property
     def shapes(self) -> Shapes:
-        return (((self.modes,),),) * len(self.depth_of)
+        return (((self.modes,),),) * len(self.pathway_depths)
 
     @property
     def depths(self) -> tuple[int, ...]:
-        return self.depth_of
+        return self.pathway_depths
 
     def expand(self, params: Params) -> Params:
-        pairs = zip(params, self.depth_of, strict=True)
+        pairs = zip(params, self.pathway_depths, strict=True)
         return tuple((length / depth**0.5,) * depth for (length,), depth in pairs)
 
     def products(self, params: Params) -> tuple[Array, ...]:
-        pairs = zip(params, self.depth_of, strict=True)
+        pairs = zip(params, self.pathway_depths, strict=True)
         return tuple((length / depth**0.5) ** depth for (length,), depth in pairs)
-
-    def outputs(
-        self, params: Params, inputs: Float[Array, "sample in"]
-    ) -> tuple[Float[Array, "sample out"], ...]:
-        return tuple(inputs * made for made in self.products(params))
-
-    def compose(self, later: Array, earlier: Array) -> Array:
-        return later * earlier
-
-    def transpose(self, layer: Array) -> Array:
-        return layer
-
-    def singular_values(self, layer: Array) -> Float[Array, " mode"]:
-        return jnp.sort(jnp.abs(layer), descending=True)
-
-    def coefficients(self, layer: Array, left: Array | None, right: Array | None) -> Array:
-        return jnp.diag(layer)
 
 
 def chain(widths: tuple[int, ...]) -> Pathways:

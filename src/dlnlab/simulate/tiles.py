@@ -9,7 +9,7 @@ import functools
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,13 +17,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dlnlab.networks.products import SMALL
 from dlnlab.run import Run, as_arrays
 from dlnlab.simulate import limits
 from dlnlab.simulate.advance import Moment, Statistics, advance_lanes, begin
 from dlnlab.simulate.record import Observe, look
+from dlnlab.simulate.sizes import operations, tile_size
 from dlnlab.state import Lane
-from dlnlab.tasks import Samples
 from dlnlab.typing import Any, Array, Int, PyTree
 
 SEGMENT_SECONDS = 0.4
@@ -82,38 +81,7 @@ def shapes(program: Program, columns: PyTree) -> Shapes:
     limits.check_state(8 * 6 * scalars)
     row = jax.eval_shape(program.row, lane_columns, lane, moment)
     tile = tile_size([leaf.shape for leaf in jax.tree.leaves(run.params)])
-    return Shapes(row, _operations(run), tile, 1, run.is_map)
-
-
-def tile_size(params: Sequence[tuple[int, ...]]) -> int:
-    """How many lanes are computed side by side, a power of 2, from the shapes of the parameters.
-
-    Measured on two cores with 1 MiB of cache each (`make bench`). Vectors and small matrices go
-    along the lanes: many of them fill the machine, as long as the tile stays in the cache; for
-    larger matrices one lane fills it. A single run is padded to a tile, so none is larger than
-    what costs about as much as one lane alone.
-    """
-    if all(len(shape) == 1 for shape in params):
-        most, scalars = 512, 1 << 12
-    elif max(size for shape in params for size in shape) <= SMALL:
-        most, scalars = 64, 1 << 15
-    else:
-        most, scalars = 64, 1 << 12
-    fits = max(1, scalars // sum(map(math.prod, params)))
-    return int(min(most, 1 << (fits.bit_length() - 1)))
-
-
-def _operations(run: Run) -> float:
-    """Floating-point operations of one gradient, to an order of magnitude: three products of each
-    layer with its neighbour (or with the samples), forwards and backwards."""
-    layers = [leaf.shape for pathway in run.params for leaf in pathway]
-    samples = len(run.problem.task.inputs) if isinstance(run.problem.task, Samples) else 0
-    return float(
-        sum(
-            6 * math.prod(shape) * (samples or (shape[-1] if len(shape) > 1 else 1))
-            for shape in layers
-        )
-    )
+    return Shapes(row, operations(run), tile, 1, run.is_map)
 
 
 @functools.lru_cache(maxsize=64)

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 
 from dlnlab.claims import Claim
 from dlnlab.papers.kim2026 import fig3, fig7
-from dlnlab.plotting import COLORS, legend_above, log_step_axis, panels, predicted_level
+from dlnlab.plotting import COLORS, at, legend_above, log_step_axis, panels, predicted_level
 from dlnlab.plotting import measured as measured_line
 
 ACTIVATIONS = ("relu", "gelu")
@@ -43,7 +43,7 @@ def plot(measured: xr.Dataset, predicted: xr.Dataset) -> Figure:
     figure, axes = panels(2, names.size, height=3.7, sharey="row")
     lines: list[Line2D] = []
     for column, name in enumerate(names):
-        one = measured.sel(activation=name) if "activation" in measured.dims else measured
+        one = at(measured, activation=name)
         lines = _column(axes[column], axes[names.size + column], one)
         axes[column].set_title({"relu": "ReLU", "gelu": "GELU"}.get(str(name), str(name)))
     axes[0].set_ylabel(r"sharpness $\lambda_{\max}\eta/2$")
@@ -57,10 +57,9 @@ def _column(above: Any, below: Any, one: xr.Dataset) -> list[Line2D]:
     horizon = float(one.learning_rate.min()) * float(one.step[-1])
     top = one.shares.isel(mode=slice(0, fig7.LEARNED)).max("pathway").mean("mode")
     for color, rate in zip(COLORS, np.atleast_1d(one.learning_rate.values), strict=False):
-        place = {"learning_rate": rate} if "learning_rate" in one.dims else {}
         going = one.step.values * rate <= 1.001 * horizon
         for ax, values in ((above, one.sharpness * float(rate) / 2), (below, top)):
-            lane = values.sel(place).isel(step=going)
+            lane = at(values, learning_rate=rate).isel(step=going)
             over = [dim for dim in lane.dims if dim != "step"]
             # A logarithmic axis has no place for time 0; the start is drawn at half a step.
             moments = np.maximum(lane.step.values, 0.5) * float(rate)

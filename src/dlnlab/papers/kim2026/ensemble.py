@@ -27,7 +27,7 @@ from dlnlab.experiment import Experiment
 from dlnlab.initialization import gaussian
 from dlnlab.networks import square
 from dlnlab.observables import flow_end_sharpness, loss, shares
-from dlnlab.plotting import INK, panels, patches_above
+from dlnlab.plotting import INK, at, panels, patches_above
 from dlnlab.problem import Problem
 from dlnlab.run import Run
 from dlnlab.schedule import Schedule
@@ -267,8 +267,7 @@ def plot(measured: xr.Dataset, predicted: xr.Dataset) -> Figure:
 
 def _bars(ax: Axes, found: xr.Dataset, cells: list[tuple[int, int]]) -> None:
     for place, (depth, pathways) in enumerate(cells):
-        where = {"depth": depth, "pathways": pathways}
-        cell = found.sel({name: value for name, value in where.items() if name in found.dims})
+        cell = at(found, depth=depth, pathways=pathways)
         if cell["count"] == 0:
             ax.text(place, 0.5, "none", ha="center", va="center", fontsize=6.5, rotation=90)
             continue

@@ -22,7 +22,7 @@ from dlnlab.errors import InputError
 from dlnlab.experiment import Bound, Experiment
 from dlnlab.observables import loss, mode_values, shares
 from dlnlab.papers.kim2026 import fig1
-from dlnlab.plotting import COLORS, FAINT, INK, legend_above, panels
+from dlnlab.plotting import COLORS, FAINT, INK, at, legend_above, panels
 from dlnlab.run import Run
 from dlnlab.schedule import linear, logarithmic
 from dlnlab.schema import Coordinate
@@ -125,10 +125,7 @@ def plot(measured: xr.Dataset, predicted: xr.Dataset) -> Figure:
     figure, axes = panels(1, ratios.size, height=2.7, sharey=True)
     lines: list[Line2D] = []
     for ax, ratio in zip(axes, ratios, strict=True):
-        lane, theory = (
-            data.sel(edge_ratio=ratio) if "edge_ratio" in data.dims else data
-            for data in (measured, predicted)
-        )
+        lane, theory = at(measured, edge_ratio=ratio), at(predicted, edge_ratio=ratio)
         shade = _minima(ax, theory)
         lines = max(lines, _path(ax, lane, theory), key=len)
         ax.set_title(f"η = {ratio:.3g} · 2/S")

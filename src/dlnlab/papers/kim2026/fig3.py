@@ -25,7 +25,7 @@ from dlnlab.experiment import Bound, Experiment
 from dlnlab.initialization import gaussian
 from dlnlab.networks import Activation, Perceptrons
 from dlnlab.observables import loss, mode_values, shares, sharpness
-from dlnlab.plotting import COLORS, legend_above, log_step_axis, panels, predicted_level
+from dlnlab.plotting import COLORS, at, legend_above, log_step_axis, panels, predicted_level
 from dlnlab.plotting import measured as measured_line
 from dlnlab.problem import Problem
 from dlnlab.run import Run
@@ -165,8 +165,7 @@ def plot(measured: xr.Dataset, predicted: xr.Dataset, *, clock: bool = False) ->
     figure, axes = panels(2, rates.size, height=3.7)
     lines: list[Line2D] = []
     for column, rate in enumerate(rates):
-        lane = one.sel(learning_rate=rate) if "learning_rate" in one.dims else one
-        theory = said.sel(learning_rate=rate) if "learning_rate" in said.dims else said
+        lane, theory = at(one, learning_rate=rate), at(said, learning_rate=rate)
         top, bottom = axes[column], axes[rates.size + column]
         if clock:
             lane = lane.isel(step=lane.step * rate <= 1.001 * horizon)

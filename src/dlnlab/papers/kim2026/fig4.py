@@ -24,7 +24,7 @@ from dlnlab.experiment import Bound, Experiment
 from dlnlab.initialization import scaled_identity
 from dlnlab.networks import Modes
 from dlnlab.observables import loss, mode_values
-from dlnlab.plotting import COLORS, legend_above, log_step_axis, panels, predicted_level
+from dlnlab.plotting import COLORS, at, legend_above, log_step_axis, panels, predicted_level
 from dlnlab.plotting import measured as measured_line
 from dlnlab.problem import Problem
 from dlnlab.run import Run
@@ -191,8 +191,8 @@ def plot(measured: xr.Dataset, predicted: xr.Dataset) -> Figure:
     lines: list[Line2D] = []
     for number, ax in enumerate(axes):
         ratio, depths = float(ratios[number // sets.size]), str(sets[number % sets.size])
-        place = {"edge_ratio": ratio, "depths": depths}
-        lines = max(lines, _panel(ax, _lane(measured, place), _lane(predicted, place)), key=len)
+        lane, theory = (at(data, edge_ratio=ratio, depths=depths) for data in (measured, predicted))
+        lines = max(lines, _panel(ax, lane, theory), key=len)
         rate = "η*" if ratio == 1 else f"{ratio:g} η*"
         ax.set_title(f"depths {depths.replace(',', ', ')};  η = {rate}")
     for ax in axes[-sets.size :]:
@@ -201,11 +201,6 @@ def plot(measured: xr.Dataset, predicted: xr.Dataset) -> Figure:
         ax.set_ylabel(r"end-to-end value $\sigma_h$")
     legend_above(figure, lines)
     return figure
-
-
-def _lane(data: xr.Dataset, place: dict[str, Any]) -> xr.Dataset:
-    """One lane of a sweep, whichever of the two coordinates were swept."""
-    return data.sel({name: value for name, value in place.items() if name in data.dims})
 
 
 def _panel(ax: Axes, lane: xr.Dataset, theory: xr.Dataset) -> list[Line2D]:

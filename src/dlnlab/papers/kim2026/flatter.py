@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from dlnlab.claims import Claim, Verdict
 from dlnlab.observables import flow_end_sharpness, loss, shares, sharpness
 from dlnlab.papers.kim2026 import ensemble
-from dlnlab.plotting import COLORS, legend_above, panels, predicted_level
+from dlnlab.plotting import COLORS, at, legend_above, panels, predicted_level
 from dlnlab.plotting import measured as measured_line
 from dlnlab.schedule import logarithmic
 
@@ -79,15 +79,14 @@ def plot(measured: xr.Dataset, predicted: xr.Dataset) -> Figure:
     iterate = measured.sharpness * measured.edge_ratio / measured.depth
     steps = np.maximum(measured.step.values, 0.5)
     for ax, depth in zip(axes, depths, strict=True):
-        place = {"depth": depth} if "depth" in measured.dims else {}
-        own, end = iterate.sel(place), ratio.sel(place)
+        own, end = at(iterate, depth=depth), at(ratio, depth=depth)
         for seed in np.atleast_1d(measured.seed):
-            pick = {"seed": seed} if "seed" in measured.dims else {}
-            thin = measured_line(ax, steps, own.sel(pick), "at the iterate", COLORS[5])
+            thin = measured_line(ax, steps, at(own, seed=seed), "at the iterate", COLORS[5])
             thin.set(linewidth=0.5, alpha=0.6)
         for seed in np.atleast_1d(measured.seed):
-            pick = {"seed": seed} if "seed" in measured.dims else {}
-            bold = measured_line(ax, steps, end.sel(pick), "at the flow's end from it", COLORS[1])
+            bold = measured_line(
+                ax, steps, at(end, seed=seed), "at the flow's end from it", COLORS[1]
+            )
             bold.set(linewidth=0.9)
         edge = predicted_level(ax, 1.0, "λ = 2/η")
         ax.set(title=f"L = {depth}", ylim=(0, 1.6), xscale="log", xlabel="step")

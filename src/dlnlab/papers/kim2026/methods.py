@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from dlnlab.claims import Claim, Verdict
 from dlnlab.observables import loss, shares
 from dlnlab.papers.kim2026 import ensemble
-from dlnlab.plotting import COLORS, edge_line, legend_above, panels
+from dlnlab.plotting import COLORS, at, edge_line, legend_above, panels
 from dlnlab.plotting import measured as measured_line
 from dlnlab.statistics import OUTCOMES
 
@@ -121,7 +121,7 @@ def plot(measured: xr.Dataset, predicted: xr.Dataset) -> Figure:
     ratio = np.atleast_1d(measured.edge_ratio)
     lines = []
     for color, name in zip(COLORS, np.atleast_1d(measured.dynamics.values), strict=False):
-        one = measured.sel(dynamics=name) if "dynamics" in measured.dims else measured
+        one = at(measured, dynamics=name)
         over = [dim for dim in one.dims if dim in ("seed", "depth", "pathways", "scale")]
         top = top_share(one)
         count = np.maximum(top.notnull().sum(over), 1)
