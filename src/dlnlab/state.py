@@ -22,9 +22,10 @@ class Step(eqx.Module):
     """One step of a dynamics, as statistics see it.
 
     `index` counts steps from 1, `time` is the sum of the learning rates so far (for a flow, its
-    time), `learning_rate` this step's share of it. `remaining` is the number of steps still to
-    come (0 for a flow, which does not know). `pushforward(v)` is the Jacobian of the step at
-    `before`, applied to v: what Lyapunov exponents are made of.
+    time), `learning_rate` this step's share of it. `total` is the number of steps of the whole run
+    (for a flow, which does not know, of those taken), `remaining` of those still to come.
+    `pushforward(v)` is the Jacobian of the step at `before`, applied to v: what Lyapunov exponents
+    are made of.
     """
 
     before: Params
@@ -32,8 +33,12 @@ class Step(eqx.Module):
     index: Int[Array, ""]
     time: Scalar
     learning_rate: Scalar
-    remaining: Int[Array, ""]
+    total: Int[Array, ""]
     pushforward: Callable[[Params], Params]
+
+    @property
+    def remaining(self) -> Int[Array, ""]:
+        return self.total - self.index
 
 
 class Lane(eqx.Module):

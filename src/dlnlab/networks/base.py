@@ -105,10 +105,6 @@ class LinearNetwork(Network):
     def singular_values(self, layer: Array) -> Float[Array, " mode"]:
         """Singular values, descending."""
 
-    @abc.abstractmethod
-    def coefficients(self, layer: Array, left: Array | None, right: Array | None) -> Array:
-        """The map in the basis (U, V): `UᵀWV`, `[mode, mode]`."""
-
 
 def require_linear(network: Network) -> LinearNetwork:
     """The network, if it is linear: what has products of layers, singular values, balance gaps.

@@ -44,9 +44,6 @@ class Pathways(LinearNetwork):
     def singular_values(self, layer: Array) -> Float[Array, " mode"]:
         return jnp.linalg.svd(layer, compute_uv=False)
 
-    def coefficients(self, layer: Array, left: Array | None, right: Array | None) -> Array:
-        return layer if left is None or right is None else left.T @ layer @ right
-
 
 class Diagonal(LinearNetwork):
     """A linear network each of whose layers is the diagonal of a matrix, `[mode]`."""
@@ -64,9 +61,6 @@ class Diagonal(LinearNetwork):
 
     def singular_values(self, layer: Array) -> Float[Array, " mode"]:
         return jnp.sort(jnp.abs(layer), descending=True)
-
-    def coefficients(self, layer: Array, left: Array | None, right: Array | None) -> Array:
-        return jnp.diag(layer)
 
 
 class Modes(Diagonal):
@@ -127,11 +121,11 @@ class BalancedModes(Diagonal):
 
     def expand(self, params: Params) -> Params:
         pairs = zip(params, self.pathway_depths, strict=True)
-        return tuple((length / depth**0.5,) * depth for (length,), depth in pairs)
+        return tuple((length * depth**-0.5,) * depth for (length,), depth in pairs)
 
     def products(self, params: Params) -> tuple[Array, ...]:
         pairs = zip(params, self.pathway_depths, strict=True)
-        return tuple((length / depth**0.5) ** depth for (length,), depth in pairs)
+        return tuple((length * depth**-0.5) ** depth for (length,), depth in pairs)
 
 
 def chain(widths: tuple[int, ...]) -> Pathways:

@@ -5,6 +5,7 @@ import functools
 import jax.numpy as jnp
 
 from dlnlab.networks import require_linear
+from dlnlab.networks.products import dot
 from dlnlab.observables.base import observable
 from dlnlab.problem import Problem
 from dlnlab.typing import Array, Float, Params
@@ -12,10 +13,11 @@ from dlnlab.typing import Array, Float, Params
 
 def coefficients(problem: Problem, params: Params) -> Float[Array, "pathway mode"]:
     """`σ_{h,i} = u_iᵀ K_h v_i`, the plain function behind `mode_values`."""
-    task, maps = problem.task, jnp.stack(problem.pathway_maps(params))
+    task, maps = problem.task, problem.pathway_maps(params)
     if task.left is None or task.right is None:
-        return maps
-    return jnp.sum(task.left * (maps @ task.right), axis=1)
+        return jnp.stack(maps)
+    left, right = jnp.asarray(task.left), jnp.asarray(task.right)
+    return jnp.stack([jnp.sum(left * dot(made, right), axis=0) for made in maps])
 
 
 @observable(dims=("pathway", "mode"), symbol="σ_{h,i}", formula="u_iᵀ Ω_h v_i")

@@ -4,9 +4,10 @@ import jax
 import jax.numpy as jnp
 
 from dlnlab.networks import pathway_products, require_linear
+from dlnlab.networks.products import dot
 from dlnlab.observables.base import observable
 from dlnlab.problem import Problem
-from dlnlab.typing import Array, Float, Params, Scalar
+from dlnlab.typing import Any, Array, Float, Params, Scalar
 
 
 @observable(dims=("mode",), symbol="σ_i(W)", formula="singular values of Σ_h Ω_h, descending")
@@ -54,8 +55,8 @@ def alignment_error(problem: Problem, params: Params) -> Scalar:
     """The share of the end-to-end map that is off-diagonal in the target's basis."""
     task, made = problem.task, problem.end_to_end(params)
     if task.left is None or task.right is None:
-        return _off_diagonal(jnp.diag(made))
-    return _off_diagonal(task.left.T @ made @ task.right)
+        return jnp.zeros((), made.dtype)  # of modes
+    return _off_diagonal(_turned(made, task.left, task.right))
 
 
 @observable(
@@ -72,14 +73,19 @@ def svs_error(problem: Problem, params: Params) -> Scalar:
     """
     task, network = problem.task, require_linear(problem.network)
     wholes = jnp.stack(pathway_products(network, params))
-    errors = [
-        jax.vmap(lambda w: _off_diagonal(network.coefficients(w, task.left, task.right)))(wholes)
-    ]
+    if task.left is None or task.right is None:
+        return jnp.zeros((), wholes.dtype)  # of modes
+    errors = [jax.vmap(lambda w: _off_diagonal(_turned(w, task.left, task.right)))(wholes)]
     grams = [g for pathway in network.expand(params) for g in _partial_grams(problem, pathway)]
     if grams:
-        turned = jax.vmap(lambda g: network.coefficients(g, task.right, task.right))
+        turned = jax.vmap(lambda g: _turned(g, task.right, task.right))
         errors.append(jax.vmap(_off_diagonal)(turned(jnp.stack(grams))))
     return jnp.max(jnp.concatenate(errors))
+
+
+def _turned(matrix: Array, left: Any, right: Any) -> Array:
+    """The matrix in the basis (U, V): `UᵀWV`."""
+    return dot(dot(jnp.asarray(left).T, matrix), jnp.asarray(right))
 
 
 def _partial_grams(problem: Problem, pathway: tuple[Array, ...]) -> list[Array]:

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from dlnlab.dynamics.base import Flow, Map
 from dlnlab.run import Run
+from dlnlab.simulate.entries import Entrywise, alone, apart, side_by_side, together
 from dlnlab.state import Lane, Status, Step
 from dlnlab.statistics.base import Statistic
 from dlnlab.typing import Any, Array, Int, Params, PyTree, Scalar
@@ -77,26 +78,46 @@ def advance_lanes(
     `columns` hold in their first axis the values in which lanes differ, `source` makes runs of
     them; `moment.horizon` is not looked at.
     """
-    alone = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), columns)
-    if not jax.eval_shape(source, alone).is_map:
+    runs, axes = side_by_side(source, columns)
+    if not runs.is_map:
 
-        def flow(column: PyTree, lane: Lane, horizon: Array) -> tuple[Lane, Array, Array]:
-            return advance(source(column), statistics, lane, moment._replace(horizon=horizon))
+        def flow(run: Run, lane: Lane, horizon: Array) -> tuple[Lane, Array, Array]:
+            return advance(run, statistics, lane, moment._replace(horizon=horizon))
 
-        lanes, positions, reached = jax.vmap(flow, (0, -1, 0), (-1, 0, 0))(columns, lanes, horizons)
+        lanes, positions, reached = jax.vmap(flow, (axes, -1, 0), (-1, 0, 0))(runs, lanes, horizons)
         return lanes, jnp.max(positions), jnp.all(reached)
 
+    def step(run: Run, lane: Lane, horizon: Array, index: Array) -> Lane:
+        return _map_step(run, statistics, lane, index + 1, horizon)
+
     end = jnp.minimum(moment.until, moment.stop)
-
-    def body(index: Array, lanes: Lane) -> Lane:
-        def step(column: PyTree, lane: Lane, horizon: Array) -> Lane:
-            return _map_step(source(column), statistics, lane, index + 1, horizon)
-
-        return jax.vmap(step, (0, -1, 0), -1)(columns, lanes, horizons)
-
-    lanes = jax.lax.fori_loop(moment.position, end, body, lanes)
     position = jnp.maximum(moment.position, end)
+    lanes = _loop(step, moment.position, end, (runs, axes), lanes, horizons)
     return lanes, position, position >= moment.until
+
+
+def _loop(
+    step: Callable[..., Lane],
+    start: Array,
+    end: Array,
+    runs: tuple[Run, PyTree],
+    lanes: Lane,
+    horizons: Array,
+) -> Lane:
+    """All steps of all lanes: entry by entry where these are few, else array by array."""
+    run, axes = runs
+    in_axes = (axes, -1, -1, None)
+    shapes = alone((run, lanes, horizons, start), in_axes)
+    entrywise = Entrywise(step, *shapes)
+    if entrywise.possible:
+        fixed = apart((run, horizons), in_axes[0::2])
+
+        def turn(index: Array, lanes: PyTree) -> PyTree:
+            return entrywise(fixed[0], lanes, fixed[1], index)
+
+        return together(jax.lax.fori_loop(start, end, turn, apart(lanes)))
+    many = jax.vmap(step, in_axes, -1)
+    return jax.lax.fori_loop(start, end, lambda i, x: many(run, x, horizons, i), lanes)
 
 
 def present(run: Run, lane: Lane, moment: Array) -> Params:
@@ -148,7 +169,7 @@ def _map_step(run: Run, statistics: Statistics, lane: Lane, index: Array, horizo
     # Numbers that are not finite are looked for in the parameters: to ask the loss would cost
     # another pass through all layers. A loss that has overflowed already is seen when recorded.
     finite = jnp.isfinite(sum(jnp.sum(leaf) for leaf in jax.tree.leaves(after)))
-    step = Step(lane.params, after, index, time, rate, horizon - index, pushforward)
+    step = Step(lane.params, after, index, time, rate, horizon, pushforward)
     status = jnp.where(active & ~finite, jnp.full_like(lane.status, Status.DIVERGED), lane.status)
     moved = Lane(after, memory, _update(run, statistics, lane, step), lane.time, status)
     still = Lane(lane.params, lane.memory, lane.statistics, lane.time, status)
@@ -280,7 +301,7 @@ def _flow_statistics_step(run: Run, lane: Lane, after: Params, taken: Scalar) ->
         memory.accepted + 1,
         lane.time + taken,
         taken,
-        jnp.asarray(0),
+        memory.accepted + 1,
         pushforward,
     )
 

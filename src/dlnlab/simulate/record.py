@@ -72,7 +72,7 @@ def look(
     seen = jax.lax.cond(finite, observed, hidden, params)
     status = jnp.where(finite, lane.status, Status.DIVERGED)
     for statistic, memory in zip(statistics, lane.statistics, strict=True):
-        seen.update(fields(statistic.name, statistic.read(memory, status)))
+        seen.update(fields(statistic.name, statistic.read(run.problem, memory, params, status)))
     return {"status": status.astype(jnp.int8), **seen}
 
 

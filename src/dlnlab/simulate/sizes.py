@@ -17,13 +17,18 @@ def tile_size(params: Sequence[tuple[int, ...]]) -> int:
     what costs about as much as one lane alone.
     """
     if all(len(shape) == 1 for shape in params):
-        most, scalars = 512, 1 << 12
+        most, scalars = 128, 1 << 12
     elif max(size for shape in params for size in shape) <= SMALL:
         most, scalars = 64, 1 << 15
     else:
         most, scalars = 64, 1 << 12
     fits = max(1, scalars // sum(map(math.prod, params)))
     return int(min(most, 1 << (fits.bit_length() - 1)))
+
+
+def tiles_at_once(params: Sequence[tuple[int, ...]]) -> int:
+    """How many tiles one call computes at most: many of vectors, which are soon done."""
+    return 16 if all(len(shape) == 1 for shape in params) else 1
 
 
 def operations(run: Run) -> float:

@@ -20,15 +20,17 @@ import numpy as np
 from dlnlab.run import Run, as_arrays
 from dlnlab.simulate import limits
 from dlnlab.simulate.advance import Moment, Statistics, advance_lanes, begin
+from dlnlab.simulate.entries import Entrywise, alone, apart, side_by_side, together
 from dlnlab.simulate.record import Observe, look
-from dlnlab.simulate.sizes import operations, tile_size
+from dlnlab.simulate.sizes import operations, tile_size, tiles_at_once
 from dlnlab.state import Lane
-from dlnlab.typing import Any, Array, Int, PyTree
+from dlnlab.typing import Any, Array, PyTree
 
 SEGMENT_SECONDS = 0.4
 _FIRST_BUDGET, _MOST_BUDGET = 16, 2**40
 _CHUNK_MOMENTS = 256
 _CHUNK_BYTES = 1 << 25
+_LEAST_BATCHES = 8
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
@@ -58,12 +60,13 @@ class Shapes(NamedTuple):
     row: dict[str, jax.ShapeDtypeStruct]
     operations: float
     tile: int
+    tiles: int
     chunk: int
     is_map: bool
 
     def cut(self, moments: int) -> "Shapes":
         """With the number of moments that a segment records at most."""
-        fits = int(_CHUNK_BYTES // max(1, self.tile * self.row_bytes))
+        fits = int(_CHUNK_BYTES // max(1, self.tiles * self.tile * self.row_bytes))
         return self._replace(chunk=max(1, min(_CHUNK_MOMENTS, moments, fits)))
 
     @property
@@ -80,13 +83,18 @@ def shapes(program: Program, columns: PyTree) -> Shapes:
     scalars = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(lane))
     limits.check_state(8 * 6 * scalars)
     row = jax.eval_shape(program.row, lane_columns, lane, moment)
-    tile = tile_size([leaf.shape for leaf in jax.tree.leaves(run.params)])
-    return Shapes(row, operations(run), tile, 1, run.is_map)
+    sizes = [leaf.shape for leaf in jax.tree.leaves(run.params)]
+    tiles = tiles_at_once(sizes) if run.is_map else 1
+    return Shapes(row, operations(run), tile_size(sizes), tiles, 1, run.is_map)
 
 
 @functools.lru_cache(maxsize=64)
 def compiled(program: Program, chunk: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """The jitted beginning of a tile and its jitted segment."""
+    """The jitted beginning of some tiles, and their jitted segment.
+
+    The tiles are the first axis of everything; one is computed after the other, so that many short
+    ones cost one call. All stand at the same moment, and those without a real lane are left out.
+    """
 
     def start(columns: PyTree) -> Lane:
         alone = jax.vmap(lambda c: begin(program.run(c), program.statistics), out_axes=-1)
@@ -95,7 +103,7 @@ def compiled(program: Program, chunk: int) -> tuple[Callable[..., Any], Callable
         return jax.tree.map(lambda leaf: jax.lax.convert_element_type(leaf, leaf.dtype), lanes)
 
     def segment(
-        columns: PyTree, horizon: Array, lanes: Lane, real: Array, plan: "Plan"
+        plan: "Plan", columns: PyTree, horizon: Array, lanes: Lane, real: Array
     ) -> tuple[Array, Array, Lane, dict[str, Array]]:
         one = (jax.tree.map(_first, columns), jax.tree.map(_last, lanes), plan.until[0])
         row = jax.eval_shape(program.row, *one)
@@ -104,7 +112,7 @@ def compiled(program: Program, chunk: int) -> tuple[Callable[..., Any], Callable
 
         def going(carry: tuple[Any, ...]) -> Array:
             index, _, _, _, cut = carry
-            return (index < plan.real) & ~cut
+            return (index < plan.real) & ~cut & (real > 0)
 
         def body(carry: tuple[Any, ...]) -> tuple[Any, ...]:
             index, position, lanes, buffers, _ = carry
@@ -128,16 +136,20 @@ def compiled(program: Program, chunk: int) -> tuple[Callable[..., Any], Callable
         index, position, lanes, buffers, _ = jax.lax.while_loop(going, body, begun)
         return index, position, lanes, buffers
 
-    return jax.jit(start), jax.jit(segment)
+    def segments(plan: "Plan", *tiles: PyTree) -> tuple[Array, Array, Lane, dict[str, Array]]:
+        indices, positions, lanes, buffers = jax.lax.map(lambda t: segment(plan, *t), tiles)
+        return indices[0], positions[0], lanes, buffers
+
+    return jax.jit(lambda columns: jax.lax.map(start, columns)), jax.jit(segments)
 
 
 class Plan(NamedTuple):
     """The next moments of a segment (`real`, then padding), where it stands and where it stops."""
 
-    until: Array
-    real: Int[Array, ""]
-    position: Int[Array, ""]
-    stop: Int[Array, ""]
+    until: Any
+    real: Any
+    position: Any
+    stop: Any
 
 
 def _record_rows(
@@ -150,7 +162,13 @@ def _record_rows(
     buffers: dict[str, Array],
 ) -> dict[str, Array]:
     """Look at the real lanes of a tile one after the other: padding is never looked at, and what
-    a lane shows cannot depend on its neighbours."""
+    a lane shows cannot depend on its neighbours. All at once where that is mere arithmetic."""
+    runs, axes = side_by_side(program.run, columns)
+    seen = functools.partial(look, observe=program.observe, statistics=program.statistics)
+    entrywise = Entrywise(seen, *alone((runs, lanes, until), (axes, -1, None)))
+    if entrywise.possible:
+        rows = together(entrywise(*apart((runs, lanes, until), (axes, -1, None))))
+        return {k: b.at[:, index].set(jnp.moveaxis(rows[k], -1, 0)) for k, b in buffers.items()}
 
     def one(k: Array, buffers: dict[str, Array]) -> dict[str, Array]:
         column = jax.tree.map(lambda a: a[k], columns)
@@ -169,11 +187,19 @@ def _last(leaf: Array) -> Array:
     return leaf[..., 0]
 
 
+class Tiles(NamedTuple):
+    """The columns, the horizons and the number of real lanes of the tiles of a batch."""
+
+    columns: PyTree
+    horizon: np.ndarray[Any, Any]
+    real: np.ndarray[Any, Any]
+
+
 class Work:
     """Lanes being computed: the arrays recorded so far, and what is still to do.
 
-    Threads take tiles one after the other. `arrays[name][lane, moment]` fills as segments finish;
-    `finished` counts the moments of each lane that are complete.
+    Threads take batches of tiles one after the other. `arrays[name][lane, moment]` fills as
+    segments finish; `finished` counts the moments of each lane that are complete.
     """
 
     def __init__(
@@ -193,71 +219,72 @@ class Work:
             for name, s in shape.row.items()
         }
         self.finished = np.zeros(self.lanes, dtype=np.int64)
-        self.progress = np.zeros(-(-self.lanes // shape.tile))
+        tiles = -(-self.lanes // shape.tile)
+        # Few tiles are spread over threads, many are computed as many at once as a call takes.
+        self._batch = shape.tile * min(shape.tiles, max(1, tiles // _LEAST_BATCHES))
+        self.progress = np.zeros(-(-self.lanes // self._batch))
+        self._budget = _FIRST_BUDGET
         self._warm = threading.Lock()
         self._is_warm = False
 
-    def tiles(self) -> Iterator[int]:
+    def batches(self) -> Iterator[int]:
         return iter(range(len(self.progress)))
 
-    def compute(self, tile: int, stopped: threading.Event) -> None:
-        """All segments of one tile, or those until `stopped` is set."""
+    def compute(self, batch: int, stopped: threading.Event) -> None:
+        """All segments of one batch of tiles, or those until `stopped` is set."""
         with jax.enable_x64(True):
             start, segment = compiled(self.program, self.shape.chunk)
-            first = tile * self.shape.tile
-            real = min(self.shape.tile, self.lanes - first)
-            take = np.minimum(np.arange(first, first + self.shape.tile), self.lanes - 1)
-            columns, horizon = jax.tree.map(
-                lambda a: jnp.asarray(a[take]), (self.columns, self.horizon)
-            )
-            self._warm_up(start, segment, columns, horizon)
-            if stopped.is_set():
-                return
-            self._segments(segment, tile, columns, horizon, start(columns), real, stopped)
+            tiles = self._tiles(batch)
+            self._warm_up(start, segment, tiles)
+            if not stopped.is_set():
+                self._segments(start, segment, batch, tiles, stopped)
 
-    def _warm_up(self, start: Any, segment: Any, columns: PyTree, horizon: Array) -> None:
+    def _tiles(self, batch: int) -> Tiles:
+        first, shape = batch * self._batch, (self.shape.tiles, self.shape.tile)
+        lanes = first + np.arange(math.prod(shape)).reshape(shape)
+        real = lanes < min(first + self._batch, self.lanes)
+        take = np.minimum(lanes, self.lanes - 1)
+        columns, horizon = jax.tree.map(lambda a: a[take], (self.columns, self.horizon))
+        return Tiles(columns, horizon, real.sum(axis=1))
+
+    def _warm_up(self, start: Any, segment: Any, tiles: Tiles) -> None:
         """Compile once, in whichever thread comes first, by a segment of no moments."""
         with self._warm:
             if not self._is_warm:
-                plan = self._plan(0, 0, 0)._replace(real=jnp.asarray(0))
-                jax.block_until_ready(segment(columns, horizon, start(columns), 1, plan))
+                plan = self._plan(0, 0, 0)._replace(real=np.int64(0))
+                lanes = start(tiles.columns)
+                jax.block_until_ready(
+                    segment(plan, tiles.columns, tiles.horizon, lanes, tiles.real)
+                )
                 self._is_warm = True
 
     def _plan(self, index: int, position: int, budget: int) -> Plan:
         rest = self.moments[index : index + self.shape.chunk]
         until = np.concatenate([rest, np.repeat(rest[-1:], self.shape.chunk - len(rest))])
-        return Plan(
-            jnp.asarray(until),
-            jnp.asarray(len(rest)),
-            jnp.asarray(position),
-            jnp.asarray(position + budget),
-        )
+        return Plan(until, np.int64(len(rest)), np.int64(position), np.int64(position + budget))
 
     def _segments(
-        self,
-        segment: Any,
-        tile: int,
-        columns: PyTree,
-        horizon: Array,
-        lanes: Lane,
-        real: int,
-        stopped: threading.Event,
+        self, start: Any, segment: Any, batch: int, tiles: Tiles, stopped: threading.Event
     ) -> None:
-        index, position, budget = 0, 0, _FIRST_BUDGET
-        mine = slice(tile * self.shape.tile, tile * self.shape.tile + real)
+        columns, horizon, real = tiles
+        lanes, index, position = start(columns), 0, 0
+        mine = slice(batch * self._batch, batch * self._batch + int(real.sum()))
         while index < len(self.moments) and not stopped.is_set():
-            began = time.perf_counter()
+            began, budget = time.perf_counter(), self._budget
             plan = self._plan(index, position, budget)
-            done, moved, lanes, buffers = segment(columns, horizon, lanes, real, plan)
+            done, moved, lanes, buffers = segment(plan, columns, horizon, lanes, real)
             done, position = int(done), int(moved)
             for name, array in self.arrays.items():
-                array[mine, index : index + done] = np.asarray(buffers[name])[:real, :done]
+                seen = np.asarray(buffers[name])
+                rows = seen.reshape(-1, *seen.shape[2:])[: mine.stop - mine.start]
+                array[mine, index : index + done] = rows[:, :done]
             index += done
             self.finished[mine] = index
-            self.progress[tile] = self._fraction(index, position)
+            self.progress[batch] = self._fraction(index, position)
             seconds = time.perf_counter() - began
             faster = min(8.0, max(0.1, SEGMENT_SECONDS / seconds))
-            budget = min(_MOST_BUDGET, max(1, int(budget * faster)))
+            # What one batch has learnt serves the next: where one is cut changes no bit of it.
+            self._budget = min(_MOST_BUDGET, max(1, int(budget * faster)))
 
     def _fraction(self, index: int, position: int) -> float:
         if self.shape.is_map and self.moments[-1] > 0:

@@ -38,8 +38,8 @@ def execute(works: list[Work], threads: int | None = None, monitor: Monitor | No
     **Raises:** what a worker raised; `KeyboardInterrupt` within a second of the interrupt,
     with whatever had been recorded standing in the works.
     """
-    # The first tile of each work before the second of any: works compile side by side.
-    jobs = sorted(((work, tile) for work in works for tile in work.tiles()), key=lambda job: job[1])
+    # The first batch of each work before the second of any: works compile side by side.
+    jobs = sorted(((work, batch) for work in works for batch in work.batches()), key=_batch)
     queue, lock = iter(jobs), threading.Lock()
     stopped, failures = threading.Event(), []
 
@@ -69,6 +69,10 @@ def execute(works: list[Work], threads: int | None = None, monitor: Monitor | No
         raise
     if failures:
         raise failures[0]
+
+
+def _batch(job: tuple[Work, int]) -> int:
+    return job[1]
 
 
 def _watch(crew: list[threading.Thread], works: list[Work], monitor: Monitor | None) -> None:

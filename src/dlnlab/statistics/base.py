@@ -38,8 +38,11 @@ class Statistic(abc.ABC):
         """The memory after one more step."""
 
     @abc.abstractmethod
-    def read(self, memory: Any, status: Array) -> Any:
-        """The value so far: an array, or a NamedTuple of arrays as for an observable."""
+    def read(self, problem: Problem, memory: Any, params: Params, status: Array) -> Any:
+        """The value so far: an array, or a NamedTuple of arrays as for an observable.
+
+        `params` are those of the moment: what follows from them need not be remembered.
+        """
 
 
 def like(params: Params) -> jnp.dtype:

@@ -53,18 +53,19 @@ class Period(Statistic):
             jnp.where(ends, found, memory.published),
         )
 
-    def read(self, memory: PeriodMemory, status: Array) -> Int[Array, ""]:
+    def read(
+        self, problem: Problem, memory: PeriodMemory, params: Params, status: Array
+    ) -> Int[Array, ""]:
         return memory.published
 
 
 class LyapunovMemory(NamedTuple):
-    """The tangent with the exponent of 2 that was taken out of it; the square of its length and
-    that exponent where counting began; and the steps counted."""
+    """The tangent, the exponent of 2 that was taken out of it since counting began, the square of
+    its length there, and the steps counted."""
 
     tangent: Params
     exponent: Scalar
     start_square: Scalar
-    start_exponent: Scalar
     steps: Int[Array, ""]
 
 
@@ -90,7 +91,7 @@ class Lyapunov(Statistic):
         drawn = [jax.random.normal(k, w.shape, w.dtype) for k, w in zip(keys, leaves, strict=True)]
         tangent = jax.tree.unflatten(structure, drawn)
         zero = jnp.zeros((), like(params))
-        return LyapunovMemory(tangent, zero, _square(tangent), zero, jnp.asarray(0))
+        return LyapunovMemory(tangent, zero, _square(tangent), jnp.asarray(0))
 
     def update(self, problem: Problem, memory: LyapunovMemory, step: Step) -> LyapunovMemory:
         tangent = step.pushforward(memory.tangent)
@@ -103,20 +104,19 @@ class Lyapunov(Statistic):
         factor = jnp.where(large, 2.0**-power, jnp.where(small, 2.0**power, 1.0))
         factor = factor.astype(square.dtype)
         tangent = jax.tree.map(lambda leaf: factor * leaf, tangent)
-        exponent = memory.exponent + shift
-        counted = step.index > self.transient * (step.index + step.remaining)
+        counted = step.index > self.transient * step.total
         return LyapunovMemory(
             tangent,
-            exponent,
+            jnp.where(counted, memory.exponent + shift, 0),
             jnp.where(counted, memory.start_square, square * factor**2),
-            jnp.where(counted, memory.start_exponent, exponent),
             memory.steps + counted,
         )
 
-    def read(self, memory: LyapunovMemory, status: Array) -> Scalar:
+    def read(
+        self, problem: Problem, memory: LyapunovMemory, params: Params, status: Array
+    ) -> Scalar:
         growth = jnp.log(_square(memory.tangent)) - jnp.log(memory.start_square)
-        doublings = memory.exponent - memory.start_exponent
-        total = growth / 2 + doublings * jnp.asarray(jnp.log(2.0), growth.dtype)
+        total = growth / 2 + memory.exponent * jnp.asarray(jnp.log(2.0), growth.dtype)
         mean = total / jnp.maximum(memory.steps, 1)
         return jnp.where(memory.steps > 0, mean, jnp.nan)
 

@@ -25,22 +25,18 @@ OUTCOMES = (
 
 
 class OutcomeMemory(NamedTuple):
-    """What the outcome is judged from; `low`, `high` and `sign_changes` are of the last window."""
+    """What the outcome is judged from; `low`, `high` and `sign_changes` are of the last window,
+    `ended` tells whether it is over."""
 
-    judged: Bool[Array, " mode"]
-    strengths: Float[Array, " mode"]
     loss_limit: Scalar
     exceeded: Bool[Array, ""]
     rose: Bool[Array, ""]
     top_at_rise: Float[Array, " mode"]
     total_at_rise: Float[Array, " mode"]
-    top: Float[Array, " mode"]
-    total: Float[Array, " mode"]
-    residual: Float[Array, " mode"]
     sign_changes: Int[Array, " mode"]
     low: Float[Array, " mode"]
     high: Float[Array, " mode"]
-    steps: Int[Array, ""]
+    ended: Bool[Array, ""]
 
 
 @dataclass(frozen=True)
@@ -71,61 +67,58 @@ class Outcome(Statistic):
         top, total, residual = _state(problem, params)
         zero, first = jnp.zeros_like(residual), problem.loss(params)
         return OutcomeMemory(
-            judged=strengths > 1e-9 * jnp.max(strengths),
-            strengths=strengths,
             loss_limit=1e6 * jnp.maximum(first, jnp.sum(strengths**2) / 2),
             exceeded=first > jnp.inf,
             rose=first > jnp.inf,
             top_at_rise=top,
             total_at_rise=total,
-            top=top,
-            total=total,
-            residual=residual,
             sign_changes=jnp.zeros(residual.shape, int),
             low=zero + jnp.inf,
             high=zero - jnp.inf,
-            steps=jnp.asarray(0),
+            ended=first > jnp.inf,
         )
 
     def update(self, problem: Problem, memory: OutcomeMemory, step: Step) -> OutcomeMemory:
-        top, total, residual = _state(problem, step.after)
+        top, total, before = _state(problem, step.before)
+        residual = _state(problem, step.after)[2]
         rises = loss_rises(problem, step)
         counts = step.remaining < self.window
-        changed = (residual * memory.residual < 0) & counts
+        changed = (residual * before < 0) & counts
         return memory._replace(
             exceeded=memory.exceeded | (problem.loss(step.after) > memory.loss_limit),
             rose=memory.rose | rises,
-            top_at_rise=jnp.where(memory.rose, memory.top_at_rise, memory.top),
-            total_at_rise=jnp.where(memory.rose, memory.total_at_rise, memory.total),
-            top=top,
-            total=total,
-            residual=residual,
+            top_at_rise=jnp.where(memory.rose, memory.top_at_rise, top),
+            total_at_rise=jnp.where(memory.rose, memory.total_at_rise, total),
             sign_changes=memory.sign_changes + changed,
             low=jnp.where(counts, jnp.minimum(memory.low, residual), memory.low),
             high=jnp.where(counts, jnp.maximum(memory.high, residual), memory.high),
-            steps=memory.steps + counts,
+            ended=(step.remaining == 0) & (step.total >= self.window),
         )
 
-    def read(self, memory: OutcomeMemory, status: Array) -> Int[Array, ""]:
-        s, judged = memory.strengths, memory.judged
+    def read(
+        self, problem: Problem, memory: OutcomeMemory, params: Params, status: Array
+    ) -> Int[Array, ""]:
+        s = jnp.asarray(problem.task.strengths)
+        judged = s > 1e-9 * jnp.max(s)
+        top, total, residual = _state(problem, params)
         collapsed = jnp.any(judged & (memory.high < -0.99 * s))
         swings = (memory.sign_changes >= 10) & (memory.high - memory.low > 1e-6 * s)
-        converged = jnp.all(~judged | (jnp.abs(memory.residual) < 1e-5 * s))
-        drop = _share(memory.top_at_rise, memory.total_at_rise) - _share(memory.top, memory.total)
+        converged = jnp.all(~judged | (jnp.abs(residual) < 1e-5 * s))
+        drop = _share(memory.top_at_rise, memory.total_at_rise) - _share(top, total)
         dropped = jnp.any(judged & (drop >= self.share_drop))
-        seen = (memory.steps >= self.window) | (status == Status.ARRIVED)
         cases = (
             (memory.exceeded | (status == Status.DIVERGED), "diverged"),
-            (~seen, "undecided"),
+            (~memory.ended & (status != Status.ARRIVED), "undecided"),
             (collapsed, "collapsed"),
             (jnp.any(judged & swings), "oscillating"),
             (converged & ~memory.rose, "never_oscillated"),
             (converged & dropped, "rebalanced"),
             (converged, "stuck"),
         )
-        conditions = [condition for condition, _ in cases]
-        codes = [jnp.asarray(OUTCOMES.index(name)) for _, name in cases]
-        return jnp.select(conditions, codes, OUTCOMES.index("undecided")).astype(jnp.int8)
+        code = jnp.asarray(OUTCOMES.index("undecided"), jnp.int8)
+        for condition, name in reversed(cases):
+            code = jnp.where(condition, jnp.int8(OUTCOMES.index(name)), code)
+        return code
 
 
 def _state(problem: Problem, params: Params) -> tuple[Array, Array, Array]:

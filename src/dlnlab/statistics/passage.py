@@ -69,7 +69,7 @@ class FirstTime(Statistic):
         level = value < self.below if self.above is None else value > self.above
         return _first(memory, jnp.any(level), step)
 
-    def read(self, memory: Passage, status: Array) -> Passage:
+    def read(self, problem: Problem, memory: Passage, params: Params, status: Array) -> Passage:
         return memory
 
 
@@ -91,7 +91,7 @@ class FirstRise(Statistic):
     def update(self, problem: Problem, memory: Passage, step: Step) -> Passage:
         return _first(memory, loss_rises(problem, step), step)
 
-    def read(self, memory: Passage, status: Array) -> Passage:
+    def read(self, problem: Problem, memory: Passage, params: Params, status: Array) -> Passage:
         return memory
 
 
@@ -121,7 +121,9 @@ class Maximum(Statistic):
     def update(self, problem: Problem, memory: Any, step: Step) -> Float[Array, "..."]:
         return jnp.maximum(memory, self._value(problem, step.after))
 
-    def read(self, memory: Any, status: Array) -> Float[Array, "..."]:
+    def read(
+        self, problem: Problem, memory: Any, params: Params, status: Array
+    ) -> Float[Array, "..."]:
         return memory
 
     def _value(self, problem: Problem, params: Params) -> Float[Array, "..."]:
