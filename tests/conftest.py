@@ -5,7 +5,11 @@ import os
 import hypothesis
 import pytest
 
+from dlnlab.cli.environment import LOOPS
+
 os.environ.setdefault("MPLBACKEND", "Agg")
+# The flags of the command line, so that what is tested is what people run.
+os.environ.setdefault("XLA_FLAGS", LOOPS)
 
 pytest.register_assert_rewrite("laws")
 

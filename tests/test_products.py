@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlnlab.cli.environment import FUSION, prepare
+from dlnlab.cli.environment import LOOPS, prepare
 from dlnlab.networks.products import SETTLED, SMALL, dot
 
 
@@ -78,7 +78,7 @@ print(m.outcome.isel(step=-1).values.tobytes().hex())
 def test_fusion_changes_nothing_but_rounding():
     """The command's flag is experimental: what it computes is what is computed without it."""
     printed = []
-    for flags in ("", FUSION):
+    for flags in ("", LOOPS):
         environment = {**os.environ, "XLA_FLAGS": flags}
         done = subprocess.run(
             [sys.executable, "-c", CODE],
@@ -101,7 +101,7 @@ def test_the_flag_is_set_once_and_leaves_the_users_own():
         environment = {"XLA_FLAGS": given, "DLNLAB_CACHE": "off"}
         prepare(environment)
         prepare(environment)
-        assert environment["XLA_FLAGS"].split() == [*given.split(), FUSION]
+        assert environment["XLA_FLAGS"].split() == [*given.split(), LOOPS]
     chosen = {"XLA_FLAGS": "--xla_backend_extra_options=something", "DLNLAB_CACHE": "off"}
     prepare(chosen)
     assert chosen["XLA_FLAGS"] == "--xla_backend_extra_options=something"

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import scipy.stats
 import xarray as xr
 
 from dlnlab.typing import Any
@@ -72,6 +71,8 @@ class Verdict:
         >>> Verdict.all_at_least([90, 50], [100, 100], 0.5).verdict
         'inconclusive'
         """
+        import scipy.stats  # which takes longer to import than all else that a run needs
+
         hits, counts = np.asarray(hits), np.asarray(counts)
         each = f" in each of {len(hits)} cells" if len(hits) != 1 else ""
         expected = f"at least {limit:.6g}{each}"
@@ -98,6 +99,8 @@ class Verdict:
         >>> Verdict.mean_at_least([1.0, 1.1, 0.9, 1.0], 0.0).verdict
         'holds'
         """
+        import scipy.stats
+
         sample = np.asarray(sample, float)
         count = sample.size
         if count < 2 or not np.isfinite(sample).all():

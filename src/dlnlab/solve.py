@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-import diffrax
 import jax
 import jax.numpy as jnp
 
@@ -39,6 +38,8 @@ def flow_end(
     >>> bool(jnp.allclose(end.state, 1.0, atol=1e-4))
     True
     """
+
+    import diffrax  # which takes longer to import than most runs that need no flow
 
     def at_rest(t: Any, y: PyTree, args: Any, **_: Any) -> Any:
         return _norm(velocity(y)) <= rest * _norm(y)

@@ -6,10 +6,12 @@ import jax
 import numpy as np
 import pytest
 
-from dlnlab.bench import WORKLOADS, markdown, measure, peers, plain
+from dlnlab.bench import GROWTHS, WORKLOADS, grow, markdown, measure, peers, plain
+from dlnlab.bench.growth import Growth
 from dlnlab.bench.measure import Case, Contender, exponent
-from dlnlab.bench.workloads import ALL_STATISTICS, _matrices, _modes, _ours
+from dlnlab.bench.workloads import ALL_STATISTICS, _matrices, _measured, _modes, _ours
 from dlnlab.cli.app import execute
+from dlnlab.statistics import OUTCOMES
 
 
 def absent():
@@ -120,3 +122,44 @@ def test_the_command_refuses_what_it_does_not_know(capsys):
     assert execute(["bench", "W1", "--out", "no/such/place.md"]) == 2
     assert set(WORKLOADS) == {"W1", "W2", "W3", "W4"}
     assert math.isfinite(_ours(_matrices, 3, (), dimension=2, seed=(0, 1))())
+
+
+def test_the_statistics_in_c_are_those_of_dlnlab():
+    """The limit does the same work: lane by lane, except where chaos tells roundings apart."""
+    lanes, steps = 64, 6000
+    try:
+        exponent_, period, outcome, highest = peers.native_statistics(lanes, steps)()
+    except ImportError:
+        pytest.skip("no C compiler")
+    rates = tuple(np.linspace(0.01, 1.2, lanes).tolist())
+    measured = _measured(_modes, steps, ALL_STATISTICS, learning_rate=rates).isel(step=-1)
+    calm = (outcome >= OUTCOMES.index("never_oscillated")) & (outcome < len(OUTCOMES) - 1)
+    assert 4 < calm.sum() < lanes
+    same = outcome == measured.outcome.values
+    assert same.mean() > 0.9
+    assert same[calm].all()
+    assert len(set(outcome[same])) >= 3
+    np.testing.assert_array_equal(period[calm], measured.period.values[calm])
+    np.testing.assert_allclose(highest[calm], measured.maximum_loss.values[calm], rtol=1e-9)
+    # The tangents begin in different directions, which is forgotten as one over the steps.
+    np.testing.assert_allclose(exponent_[calm], measured.lyapunov.values[calm], atol=20 / steps)
+
+
+def test_growth_is_told_with_its_spread():
+    """Work that is counted, not timed: an exponent of 1, no cliff, and the table says so."""
+    sizes = (10_000, 20_000, 40_000, 80_000)
+    grown = grow(Growth("counting", "nothing", sizes, lambda n: (lambda: sum(range(n)), 1.0)), 3)
+    middle, least, most = grown.exponent
+    assert least <= middle <= most
+    assert 0.5 < middle < 1.5
+    assert grown.cliff >= 1
+    assert all(math.isnan(peak) for peak in grown.memory), "no process knows this growth"
+    table = markdown([], "dln bench growth", [grown])
+    assert "| counting | nothing | 10,000, 20,000, 40,000, 80,000 |" in table
+
+
+@pytest.mark.parametrize("axis", GROWTHS)
+def test_every_growth_prepares_its_smallest_size(axis):
+    run, unit = GROWTHS[axis].prepare(GROWTHS[axis].sizes[0])
+    assert callable(run)
+    assert unit >= 1

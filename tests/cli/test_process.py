@@ -33,6 +33,8 @@ def start(*argv: str, **environ: str) -> "subprocess.Popen[str]":
         stderr=subprocess.PIPE,
         text=True,
         env={**clean, **environ},
+        # A shell's background jobs ignore interrupts, and what they start does too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
 
 

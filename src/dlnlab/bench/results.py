@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from dlnlab.bench import growth
+from dlnlab.bench.growth import Grown
 from dlnlab.bench.measure import Row
 from dlnlab.results import versions
 from dlnlab.typing import Any
@@ -31,13 +33,17 @@ def _processor() -> str:
         return platform.processor()
 
 
-def plain(rows: Iterable[Row]) -> dict[str, Any]:
+def plain(rows: Iterable[Row], grown: Iterable[Grown] = ()) -> dict[str, Any]:
     """Rows and machine as plain data."""
-    return {"machine": machine(), "rows": [dataclasses.asdict(row) for row in rows]}
+    return {
+        "machine": machine(),
+        "rows": [dataclasses.asdict(row) for row in rows],
+        "growth": [dataclasses.asdict(row) for row in grown],
+    }
 
 
-def markdown(rows: Sequence[Row], command: str) -> str:
-    """The table, with the command that made it."""
+def markdown(rows: Sequence[Row], command: str, grown: Sequence[Grown] = ()) -> str:
+    """The tables, with the command that made them."""
     told = machine()
     lines = [
         "# Benchmark results",
@@ -57,6 +63,8 @@ def markdown(rows: Sequence[Row], command: str) -> str:
         lines += [f"| case | contender | {mine[0].unit} | ours over it | first, s | found |"]
         lines += ["|---|---|---:|---:|---:|---:|"]
         lines += [_line(row) for row in mine]
+    if grown:
+        lines += ["", growth.markdown(grown).rstrip()]
     return "\n".join(lines) + "\n"
 
 

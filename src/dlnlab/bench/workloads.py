@@ -1,15 +1,15 @@
-"""The workloads W1 to W4: what is computed, by us and by others."""
+"""The workloads: what is computed, by us and by others."""
 
-import functools
 from collections.abc import Callable, Iterator, Mapping
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import xarray as xr
 
 from dlnlab.bench import peers
 from dlnlab.bench.measure import Case, Contender
-from dlnlab.dynamics import GradientDescent
+from dlnlab.dynamics import GradientDescent, GradientFlow
 from dlnlab.experiment import Experiment
 from dlnlab.initialization import gaussian, scaled_identity
 from dlnlab.networks import BalancedModes, Modes, square
@@ -22,8 +22,10 @@ from dlnlab.tasks import Whitened
 from dlnlab.typing import Any
 
 ALL_STATISTICS = (Outcome(), Period(), Lyapunov(), Maximum(loss))
-W1_WORK, W2_FLOPS, W3_FLOPS = 1e8, 1.2e10, 2.5e10
+W1_WORK, W2_FLOPS, W3_FLOPS = 4e8, 1.2e10, 2.5e10
 """How much one timed call does: some tenths of a second for whoever is fast."""
+
+LANES = (1000, 10_000, 100_000, 1_000_000)
 
 
 def _modes(learning_rate: float = 0.1, depth: int = 3, balanced: bool = True) -> Run:
@@ -41,9 +43,7 @@ def _matrices(dimension: int = 5, depth: int = 3, pathways: int = 1, seed: int =
     return Run(problem, GradientDescent(0.01), start)
 
 
-def _ours(
-    build: Callable[..., Run], steps: int, statistics: Any, **coords: Any
-) -> Callable[[], Any]:
+def _measured(build: Callable[..., Run], steps: int, statistics: Any, **coords: Any) -> xr.Dataset:
     experiment = Experiment(
         build,
         "benchmark",
@@ -52,44 +52,70 @@ def _ours(
         observe=(loss,),
         statistics=statistics,
     )
-    return lambda: float(experiment.measure(**coords).loss[..., -1].mean())
+    return experiment.measure(**coords)
+
+
+def _ours(
+    build: Callable[..., Run], steps: int, statistics: Any, **coords: Any
+) -> Callable[[], Any]:
+    def run() -> float:
+        return float(_measured(build, steps, statistics, **coords).loss[..., -1].mean())
+
+    return run
 
 
 def w1() -> Iterator[Case]:
     """Reduced lanes: two pathways of one mode at many learning rates."""
-    for lanes in (1000, 10_000, 100_000):
-        steps = int(W1_WORK / lanes)
-        rates = tuple(np.linspace(0.01, 1.2, lanes).tolist())
-        ours = functools.partial(_ours, _modes, steps, learning_rate=rates)
+    for lanes in LANES:
         yield Case(
             "W1",
-            f"L=3, {lanes:,} lanes, {steps:,} steps",
+            f"L=3, {lanes:,} lanes, {_w1_steps(lanes):,} steps",
             "Mls/s",
-            (
-                Contender("dlnlab, all statistics", lambda o=ours: o(ALL_STATISTICS), 100),  # type: ignore[misc]
-                Contender("dlnlab, no statistics", lambda o=ours: o(()), 100),  # type: ignore[misc]
-                Contender(
-                    "dlnlab, layers apart, all statistics",
-                    lambda o=ours: o(ALL_STATISTICS, balanced=False),  # type: ignore[misc]
-                    100,
-                ),
-                Contender(
-                    "plain JAX, weights stacked, no statistics",
-                    lambda n=lanes, s=steps: peers.stacked_jax(n, s // 10),  # type: ignore[misc]
-                    10,
-                ),
-                Contender(
-                    "NumPy over lanes, no statistics",
-                    lambda n=lanes, s=steps: peers.numpy_modes(n, max(1, s // 100)),  # type: ignore[misc]
-                    max(1, steps // 100) * lanes / 1e6,
-                ),
-                Contender(
-                    "C, one core, no statistics (limit)",
-                    lambda n=lanes, s=steps: peers.native_modes(n, s),  # type: ignore[misc]
-                    100,
-                ),
-            ),
+            tuple(_w1_contenders(lanes, _w1_steps(lanes))),
         )
+
+
+def _w1_steps(lanes: int) -> int:
+    return int(W1_WORK / lanes)
+
+
+def _w1_contenders(lanes: int, steps: int) -> Iterator[Contender]:
+    rates = tuple(np.linspace(0.01, 1.2, lanes).tolist())
+    work = lanes * steps / 1e6
+    few, fewer = max(1, steps // 20), max(1, steps // 400)
+
+    def ours(statistics: Any, **coords: Any) -> Callable[[], Any]:
+        return _ours(_modes, steps, statistics, learning_rate=rates, **coords)
+
+    yield Contender("dlnlab, all statistics", lambda: ours(ALL_STATISTICS), work)
+    for statistic in ALL_STATISTICS:
+        yield Contender(
+            f"dlnlab, {statistic.name.replace('_', ' ')} only",
+            lambda s=statistic: ours((s,)),  # type: ignore[misc]
+            work,
+        )
+    yield Contender("dlnlab, no statistics", lambda: ours(()), work)
+    yield Contender(
+        "dlnlab, layers apart, all statistics", lambda: ours(ALL_STATISTICS, balanced=False), work
+    )
+    yield Contender(
+        "plain JAX, weights stacked, no statistics",
+        lambda: peers.stacked_jax(lanes, few),
+        lanes * few / 1e6,
+    )
+    yield Contender(
+        "NumPy over lanes, no statistics",
+        lambda: peers.numpy_modes(lanes, fewer),
+        lanes * fewer / 1e6,
+    )
+    yield Contender(
+        "C, one core, no statistics (limit)", lambda: peers.native_modes(lanes, steps), work
+    )
+    yield Contender(
+        "C, one core, all statistics (limit)",
+        lambda: peers.native_statistics(lanes, max(1, steps // 4)),
+        lanes * max(1, steps // 4) / 1e6,
+    )
 
 
 def w2() -> Iterator[Case]:
@@ -196,6 +222,37 @@ def w4() -> Iterator[Case]:
         )
 
 
+def flow() -> Iterator[Case]:
+    """Gradient flow of one network to a relative error of 1e-8 a step."""
+    dimension, depth, time = 5, 4, 20.0
+    yield Case(
+        "flow",
+        f"d={dimension}, L={depth}, to time {time:g}",
+        "runs/s",
+        (
+            Contender("dlnlab", lambda: _flow(dimension, depth, time), 1),
+            Contender(
+                "SciPy DOP853", lambda: peers.scipy_flow(dimension, depth, time, "DOP853"), 1
+            ),
+            Contender("SciPy RK45", lambda: peers.scipy_flow(dimension, depth, time, "RK45"), 1),
+            Contender("torchdiffeq dopri8", lambda: peers.torch_flow(dimension, depth, time), 1),
+        ),
+    )
+
+
+def _flowing(dimension: int = 5, depth: int = 4) -> Run:
+    problem = _matrices(dimension, depth).problem
+    start = (tuple(jnp.asarray(w) for w in peers.start(dimension, depth)),)
+    return Run(problem, GradientFlow(rtol=1e-8, atol=1e-10, arrival=0.0), start)
+
+
+def _flow(dimension: int, depth: int, time: float) -> Callable[[], float]:
+    experiment = Experiment(
+        _flowing, "benchmark", time=time, schedule=Schedule(), observe=(loss,), statistics=()
+    )
+    return lambda: float(experiment.measure(dimension=dimension, depth=depth).loss[..., -1])
+
+
 def _sharpness(problem: Problem, params: Any) -> Callable[[], float]:
     with jax.enable_x64(True):
         compiled = jax.jit(lambda w: sharpness(problem, w).value)
@@ -207,4 +264,10 @@ def _sharpness(problem: Problem, params: Any) -> Callable[[], float]:
     return run
 
 
-WORKLOADS: Mapping[str, Callable[[], Iterator[Case]]] = {"W1": w1, "W2": w2, "W3": w3, "W4": w4}
+WORKLOADS: Mapping[str, Callable[[], Iterator[Case]]] = {
+    "W1": w1,
+    "W2": w2,
+    "W3": w3,
+    "W4": w4,
+    "flow": flow,
+}

@@ -10,7 +10,7 @@ from dlnlab.errors import InputError, nearest
 
 
 def bench(
-    *workloads: Annotated[str, argument("Of W1, W2, W3 and W4; all by default.")],
+    *workloads: Annotated[str, argument("Of W1, W2, W3, W4, flow and growth; all by default.")],
     rounds: Annotated[int, option("Rounds of each case; medians are taken over them.", "N")] = 6,
     out: Annotated[Path | None, option("Write the table to this Markdown file.", "FILE")] = None,
     json: Annotated[bool, switch("Print all numbers as JSON.")] = False,
@@ -20,27 +20,35 @@ def bench(
     Takes minutes. Peers that are not installed are left out and named; `pip install dlnlab[bench]`
     brings them.
     """
-    from dlnlab.bench import WORKLOADS, markdown, measure, plain
+    from dlnlab.bench import GROWTHS, WORKLOADS, grow, markdown, measure, plain
 
+    known = [*WORKLOADS, "growth"]
     for name in workloads:
-        if name not in WORKLOADS:
-            raise InputError(f"there is no workload {name}; {nearest(name, list(WORKLOADS))}")
+        if name not in known:
+            raise InputError(f"there is no workload {name}; {nearest(name, known)}")
     if rounds < 1:
         raise InputError(f"a benchmark takes 1 round or more, and {rounds} was given; raise it.")
     if out is not None and not out.parent.is_dir():
         raise InputError(f"the directory {out.parent} does not exist; make it first.")
-    rows = []
-    for name in workloads or tuple(WORKLOADS):
-        for case in WORKLOADS[name]():
-            if sys.stderr.isatty():
-                tell(f"{case.workload}, {case.name} …")
+    rows, grown = [], []
+    for name in workloads or known:
+        for case in WORKLOADS[name]() if name in WORKLOADS else ():
+            _say(f"{case.workload}, {case.name} …")
             rows += measure(case, rounds)
+        for growth in GROWTHS.values() if name == "growth" else ():
+            _say(f"growth with {growth.axis} …")
+            grown.append(grow(growth, rounds))
     words = " ".join(["dln bench", *workloads, *([f"--rounds {rounds}"] if rounds != 6 else [])])
-    table = markdown(rows, words)
+    table = markdown(rows, words, grown)
     if out is not None:
         out.write_text(table, encoding="utf-8")
     if json:
-        show_json(plain(rows))
+        show_json(plain(rows, grown))
     elif out is None:
         write(table)
     return 0
+
+
+def _say(text: str) -> None:
+    if sys.stderr.isatty():
+        tell(text)

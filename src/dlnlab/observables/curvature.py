@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from dlnlab import linalg
+from dlnlab.networks.chains import Diagonal
 from dlnlab.observables.base import observable
 from dlnlab.problem import Problem
 from dlnlab.typing import Array, Float, Params, Scalar
@@ -32,16 +33,18 @@ def _top(problem: Problem, params: Params, k: int) -> linalg.Eigenpairs:
     def matvec(vector: Array) -> Array:
         return ravel_pytree(problem.hessian_vector(params, unravel(vector)))[0]
 
-    start = jax.random.normal(jax.random.key(0), flat.shape, flat.dtype)
-    return linalg.largest(matvec, start, min(k, flat.size))
+    start, k = jax.random.normal(jax.random.key(0), flat.shape, flat.dtype), min(k, flat.size)
+    if isinstance(problem.network, Diagonal):  # No mode's gradient depends on another mode.
+        return linalg.largest_of_blocks(matvec, start, problem.network.map_shape[0], k)
+    return linalg.largest(matvec, start, k)
 
 
 @observable(symbol="λ_max", formula="largest algebraic eigenvalue of ∇²ℓ")
 def sharpness(problem: Problem, params: Params) -> Sharpness:
     """The largest algebraic eigenvalue of the Hessian of the loss, with its residual.
 
-    Dense up to `linalg.DENSE_LIMIT` parameters, restarted Lanczos above. Gradient descent at step
-    size η is linearly unstable where it exceeds 2/η.
+    Dense for modes and up to `linalg.DENSE_LIMIT` parameters, restarted Lanczos above. Gradient
+    descent at step size η is linearly unstable where it exceeds 2/η.
     """
     pairs = _top(problem, params, 1)
     return Sharpness(pairs.values[0], pairs.residuals[0])

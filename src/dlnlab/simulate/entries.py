@@ -16,7 +16,7 @@ from typing import Self
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, jaxpr_as_fun
 from jax.interpreters import partial_eval
 
 from dlnlab.typing import Any, Array, PyTree
@@ -86,6 +86,11 @@ def alone(tree: PyTree, axes: PyTree = -1) -> PyTree:
     return _by_axis(shape, tree, axes)
 
 
+def at_lane(tree: PyTree, axes: PyTree, lane: Array) -> PyTree:
+    """One lane's arrays."""
+    return _by_axis(lambda leaf, axis: leaf if axis is None else leaf[..., lane], tree, axes)
+
+
 def _by_axis(function: Callable[[Array, int | None], Any], tree: PyTree, axes: PyTree) -> PyTree:
     # None is a leaf of the axes, and so it must be one of the tree, which may hold some itself.
     is_none = lambda leaf: leaf is None  # noqa: E731
@@ -147,6 +152,11 @@ class Entrywise:
         """Whether every operation has a rule, they are few enough, and the compiler joins them."""
         joins = "xla_cpu_use_multi_output_fusion" in os.environ.get("XLA_FLAGS", "")
         return joins and _operations(self._closed.jaxpr) <= MOST_OPERATIONS
+
+    def alone(self, *arguments: PyTree) -> PyTree:
+        """The function on the arrays of one lane, without tracing it again."""
+        outputs = jaxpr_as_fun(self._closed)(*jax.tree.leaves(arguments))
+        return jax.tree.unflatten(self._made, outputs)
 
     def __call__(self, *arguments: PyTree) -> PyTree:
         """The function on arguments taken apart; arrays among them are shared by all lanes."""

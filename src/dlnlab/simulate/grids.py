@@ -16,7 +16,7 @@ from dlnlab.run import Run, as_arrays
 from dlnlab.schedule import Schedule
 from dlnlab.schema import Grid, Group, Parameter, grid
 from dlnlab.simulate import limits
-from dlnlab.simulate.advance import Statistics
+from dlnlab.simulate.moment import Statistics
 from dlnlab.simulate.record import Observe
 from dlnlab.simulate.tiles import Program, Shapes, Work, shapes
 from dlnlab.simulate.workers import Interrupted, Monitor, execute

@@ -6,7 +6,8 @@ import numpy as np
 
 from dlnlab.observables.base import Observable
 from dlnlab.run import Run, as_arrays
-from dlnlab.simulate.advance import Moment, Statistics, advance, begin, present
+from dlnlab.simulate.advance import advance, begin, present
+from dlnlab.simulate.moment import Moment, Statistics
 from dlnlab.state import Lane, Status
 from dlnlab.typing import Any, Array, PyTree
 
@@ -61,15 +62,14 @@ def look(
     params = present(run, lane, moment)
     finite = (lane.status != Status.DIVERGED) & jnp.isfinite(run.problem.loss(params))
 
-    def observed(params: PyTree) -> dict[str, Array]:
-        named = [fields(o.name, o(run.problem, params)) for o in observe]
-        return {name: value for part in named for name, value in part.items()}
-
-    def hidden(params: PyTree) -> dict[str, Array]:
-        found = jax.eval_shape(observed, params)
-        return {name: jnp.full(s.shape, jnp.nan, s.dtype) for name, s in found.items()}
-
-    seen = jax.lax.cond(finite, observed, hidden, params)
+    # In place of what is not finite, observables are shown a network of zeros, and nobody else is.
+    shown = jax.tree.map(lambda leaf: jnp.where(finite, leaf, jnp.zeros_like(leaf)), params)
+    named = [fields(o.name, o(run.problem, shown)) for o in observe]
+    seen = {
+        name: jnp.where(finite, value, jnp.full_like(value, jnp.nan))
+        for part in named
+        for name, value in part.items()
+    }
     status = jnp.where(finite, lane.status, Status.DIVERGED)
     for statistic, memory in zip(statistics, lane.statistics, strict=True):
         seen.update(fields(statistic.name, statistic.read(run.problem, memory, params, status)))

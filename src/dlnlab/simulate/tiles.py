@@ -19,8 +19,9 @@ import numpy as np
 
 from dlnlab.run import Run, as_arrays
 from dlnlab.simulate import limits
-from dlnlab.simulate.advance import Moment, Statistics, advance_lanes, begin
-from dlnlab.simulate.entries import Entrywise, alone, apart, side_by_side, together
+from dlnlab.simulate.advance import advance_lanes, begin
+from dlnlab.simulate.entries import Entrywise, alone, apart, at_lane, side_by_side, together
+from dlnlab.simulate.moment import Moment, Statistics
 from dlnlab.simulate.record import Observe, look
 from dlnlab.simulate.sizes import operations, tile_size, tiles_at_once
 from dlnlab.state import Lane
@@ -31,6 +32,9 @@ _FIRST_BUDGET, _MOST_BUDGET = 16, 2**40
 _CHUNK_MOMENTS = 256
 _CHUNK_BYTES = 1 << 25
 _LEAST_BATCHES = 8
+
+Row = tuple[tuple[str, tuple[int, ...], Any], ...]
+"""Name, shape and dtype of all that is recorded of a lane at a moment."""
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
@@ -70,6 +74,10 @@ class Shapes(NamedTuple):
         return self._replace(chunk=max(1, min(_CHUNK_MOMENTS, moments, fits)))
 
     @property
+    def named(self) -> Row:
+        return tuple((name, s.shape, s.dtype) for name, s in self.row.items())
+
+    @property
     def row_bytes(self) -> int:
         return sum(math.prod(s.shape) * s.dtype.itemsize for s in self.row.values())
 
@@ -89,7 +97,9 @@ def shapes(program: Program, columns: PyTree) -> Shapes:
 
 
 @functools.lru_cache(maxsize=64)
-def compiled(program: Program, chunk: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
+def compiled(
+    program: Program, chunk: int, row: Row
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """The jitted beginning of some tiles, and their jitted segment.
 
     The tiles are the first axis of everything; one is computed after the other, so that many short
@@ -105,10 +115,9 @@ def compiled(program: Program, chunk: int) -> tuple[Callable[..., Any], Callable
     def segment(
         plan: "Plan", columns: PyTree, horizon: Array, lanes: Lane, real: Array
     ) -> tuple[Array, Array, Lane, dict[str, Array]]:
-        one = (jax.tree.map(_first, columns), jax.tree.map(_last, lanes), plan.until[0])
-        row = jax.eval_shape(program.row, *one)
-        size = horizon.shape[0]
-        buffers = {k: jnp.zeros((size, chunk, *s.shape), s.dtype) for k, s in row.items()}
+        runs = side_by_side(program.run, columns)
+        shapes = ((name, (*horizon.shape, chunk, *shape), dtype) for name, shape, dtype in row)
+        buffers = {name: jnp.zeros(shape, dtype) for name, shape, dtype in shapes}
 
         def going(carry: tuple[Any, ...]) -> Array:
             index, _, _, _, cut = carry
@@ -117,17 +126,13 @@ def compiled(program: Program, chunk: int) -> tuple[Callable[..., Any], Callable
         def body(carry: tuple[Any, ...]) -> tuple[Any, ...]:
             index, position, lanes, buffers, _ = carry
             until = plan.until[index]
+            moment = Moment(until, position, plan.stop, until)
             lanes, position, reached = advance_lanes(
-                program.run,
-                program.statistics,
-                columns,
-                lanes,
-                horizon,
-                Moment(until, position, plan.stop, until),
+                *runs, program.statistics, lanes, horizon, moment
             )
             buffers = jax.lax.cond(
                 reached,
-                lambda: _record_rows(program, columns, lanes, until, index, real, buffers),
+                lambda: _record(program, *runs, lanes, until, index, real, buffers),
                 lambda: buffers,
             )
             return index + reached, position, lanes, buffers, ~reached
@@ -152,9 +157,10 @@ class Plan(NamedTuple):
     stop: Any
 
 
-def _record_rows(
+def _record(
     program: Program,
-    columns: PyTree,
+    runs: Run,
+    axes: PyTree,
     lanes: Lane,
     until: Array,
     index: Array,
@@ -163,7 +169,6 @@ def _record_rows(
 ) -> dict[str, Array]:
     """Look at the real lanes of a tile one after the other: padding is never looked at, and what
     a lane shows cannot depend on its neighbours. All at once where that is mere arithmetic."""
-    runs, axes = side_by_side(program.run, columns)
     seen = functools.partial(look, observe=program.observe, statistics=program.statistics)
     entrywise = Entrywise(seen, *alone((runs, lanes, until), (axes, -1, None)))
     if entrywise.possible:
@@ -171,20 +176,11 @@ def _record_rows(
         return {k: b.at[:, index].set(jnp.moveaxis(rows[k], -1, 0)) for k, b in buffers.items()}
 
     def one(k: Array, buffers: dict[str, Array]) -> dict[str, Array]:
-        column = jax.tree.map(lambda a: a[k], columns)
-        lane = jax.tree.map(lambda a: a[..., k], lanes)
-        row = program.row(column, lane, until)
+        run, lane = at_lane((runs, lanes), (axes, -1), k)
+        row = entrywise.alone(run, lane, until)
         return {name: buffer.at[k, index].set(row[name]) for name, buffer in buffers.items()}
 
     return jax.lax.fori_loop(0, real, one, buffers)
-
-
-def _first(leaf: Array) -> Array:
-    return leaf[0]
-
-
-def _last(leaf: Array) -> Array:
-    return leaf[..., 0]
 
 
 class Tiles(NamedTuple):
@@ -233,7 +229,7 @@ class Work:
     def compute(self, batch: int, stopped: threading.Event) -> None:
         """All segments of one batch of tiles, or those until `stopped` is set."""
         with jax.enable_x64(True):
-            start, segment = compiled(self.program, self.shape.chunk)
+            start, segment = compiled(self.program, self.shape.chunk, self.shape.named)
             tiles = self._tiles(batch)
             self._warm_up(start, segment, tiles)
             if not stopped.is_set():
