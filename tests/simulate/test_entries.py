@@ -1,8 +1,11 @@
 """Functions taken apart into operations on single numbers are the functions that they were."""
 
+from typing import Literal
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from dlnlab.dynamics import GradientDescent, Optax
@@ -15,7 +18,15 @@ from dlnlab.problem import Problem
 from dlnlab.run import Run
 from dlnlab.schedule import Schedule
 from dlnlab.simulate import tiles
-from dlnlab.simulate.entries import Entrywise, alone, apart, at_lane, side_by_side, together
+from dlnlab.simulate.entries import (
+    Entrywise,
+    alone,
+    apart,
+    at_lane,
+    over_lanes,
+    side_by_side,
+    together,
+)
 from dlnlab.statistics import FirstTime, Lyapunov, Maximum, Outcome, Period
 from dlnlab.tasks import Whitened
 
@@ -93,7 +104,11 @@ def test_side_by_side_tells_what_lanes_share():
 STATISTICS = (Outcome(window=50), Period(), Lyapunov(), Maximum(loss), FirstTime(loss, below=1e-3))
 
 
-def build(learning_rate: float = 0.1, network: str = "balanced", rule: str = "descent") -> Run:
+Kind = Literal["balanced", "modes", "matrices"]
+Rule = Literal["descent", "momentum"]
+
+
+def build(learning_rate: float = 0.1, network: Kind = "balanced", rule: Rule = "descent") -> Run:
     made = {
         "balanced": BalancedModes((3, 4), 2),
         "modes": Modes((3, 9), 2),
@@ -102,8 +117,6 @@ def build(learning_rate: float = 0.1, network: str = "balanced", rule: str = "de
     target = jnp.array([1.0, 0.5])
     task = Whitened(jnp.diag(target)) if network == "matrices" else Whitened(target)
     problem = Problem(made, task)
-    import optax
-
     dynamics = (
         GradientDescent(learning_rate)
         if rule == "descent"
@@ -142,3 +155,22 @@ def test_a_run_taken_apart_is_the_run(network, rule, monkeypatch):
         a, b = taken_apart[name].values, in_one_piece[name].values
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12, err_msg=name)
     tiles.compiled.cache_clear()
+
+
+def test_what_factorises_goes_lane_after_lane():
+    """Batched LAPACK calls of two threads wait for each other: no batch reaches the compiler."""
+
+    def norms(matrix, scale):
+        return jnp.linalg.svd(scale * matrix, compute_uv=False), scale
+
+    matrices, scale = jnp.arange(24.0).reshape(2, 3, 4), jnp.asarray(2.0)
+    axes = (-1, None)
+    traced = str(jax.make_jaxpr(over_lanes(norms, axes, (-1, None)))(matrices, scale))
+    assert "svd[" in traced
+    assert "4,2,3" not in traced.partition("svd[")[0].splitlines()[-1]
+    made, shared = jax.jit(over_lanes(norms, axes, (-1, None)))(matrices, scale)
+    assert shared == 2
+    wanted = np.linalg.svd(np.moveaxis(2 * matrices, -1, 0), compute_uv=False)
+    np.testing.assert_allclose(made.T, wanted, rtol=1e-5, atol=1e-5)
+    plain = str(jax.make_jaxpr(over_lanes(lambda m: m @ m.T, -1))(matrices))
+    assert "scan" not in plain

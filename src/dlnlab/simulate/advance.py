@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from dlnlab.dynamics.base import Map
 from dlnlab.run import Run
 from dlnlab.simulate import maps
+from dlnlab.simulate.entries import over_lanes
 from dlnlab.simulate.moment import Moment, Statistics
 from dlnlab.state import Lane, Status
 from dlnlab.typing import Array, Params, PyTree
@@ -74,7 +75,7 @@ def advance_lanes(
     def flow(run: Run, lane: Lane, horizon: Array) -> tuple[Lane, Array, Array]:
         return advance(run, statistics, lane, moment._replace(horizon=horizon))
 
-    lanes, positions, reached = jax.vmap(flow, (axes, -1, 0), (-1, 0, 0))(runs, lanes, horizons)
+    lanes, positions, reached = over_lanes(flow, (axes, -1, -1))(runs, lanes, horizons)
     return lanes, jnp.max(positions), jnp.all(reached)
 
 

@@ -43,6 +43,12 @@ _WIDEST_DOT = 2
 
 _INLINED = {"jit": "jaxpr", "pjit": "jaxpr", "custom_jvp_call": "call_jaxpr"}
 
+_LAPACK = """
+cholesky eig eigh geqrf hessenberg householder_product lu ormqr qr schur svd triangular_solve
+tridiagonal
+"""
+_FACTORISATIONS = frozenset(_LAPACK.split())
+
 Grid = np.ndarray[Any, Any]
 
 
@@ -109,7 +115,49 @@ def side_by_side(source: Callable[[PyTree], PyTree], columns: PyTree) -> tuple[P
     closed, made = jax.make_jaxpr(source, return_shape=True)(lane)
     flags = [-1 if differs else None for differs in _depends(closed.jaxpr)]
     axes = jax.tree.unflatten(jax.tree.structure(made), flags)
-    return jax.vmap(source, out_axes=axes)(columns), axes
+    last = jax.tree.map(lambda a: jnp.moveaxis(a, 0, -1), columns)
+    return over_lanes(source, -1, axes)(last), axes
+
+
+def over_lanes(
+    function: Callable[..., PyTree], in_axes: PyTree, out_axes: PyTree = -1
+) -> Callable[..., PyTree]:
+    """`jax.vmap`, but lane after lane where a matrix is factorised.
+
+    A batched call of LAPACK waits for helpers in a pool of threads from within that very pool: two
+    at a time on two processors wait for ever (jaxlib 0.10.2).
+    """
+
+    def many(*arguments: PyTree) -> PyTree:
+        traced = jax.make_jaxpr(function)(*alone(arguments, in_axes))
+        if not _factorises(traced.jaxpr):
+            return jax.vmap(function, in_axes, out_axes)(*arguments)
+        leaves = jax.tree.leaves(
+            _by_axis(lambda a, x: None if x is None else a, arguments, in_axes)
+        )
+        lanes = jnp.arange(leaves[0].shape[-1])
+        made = jax.lax.map(lambda lane: function(*at_lane(arguments, in_axes, lane)), lanes)
+        return _by_axis(lambda a, x: a[0] if x is None else jnp.moveaxis(a, 0, -1), made, out_axes)
+
+    return many
+
+
+def _factorises(jaxpr: Jaxpr) -> bool:
+    inside = [inner for equation in jaxpr.eqns for inner in _inside(equation)]
+    names = {equation.primitive.name for equation in jaxpr.eqns}
+    return bool(names & _FACTORISATIONS) or any(_factorises(inner) for inner in inside)
+
+
+def _inside(equation: Any) -> list[Jaxpr]:
+    """The jaxprs that an operation carries out: of a loop, a branch, a call."""
+    found: list[Jaxpr] = []
+    for value in equation.params.values():
+        for item in value if isinstance(value, tuple | list) else (value,):
+            if isinstance(item, ClosedJaxpr):
+                found.append(item.jaxpr)
+            elif isinstance(item, Jaxpr):
+                found.append(item)
+    return found
 
 
 def _depends(jaxpr: Jaxpr) -> list[bool]:

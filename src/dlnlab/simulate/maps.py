@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from dlnlab.dynamics.base import Map
 from dlnlab.run import Run
-from dlnlab.simulate.entries import Entrywise, alone, apart, together
+from dlnlab.simulate.entries import Entrywise, alone, apart, over_lanes, together
 from dlnlab.simulate.moment import Moment, Statistics, choose, updated
 from dlnlab.state import Lane, Status, Step
 from dlnlab.typing import Any, Array, Params, PyTree
@@ -47,7 +47,7 @@ def advance_lanes(
         turn = lambda index, lanes: entrywise(run, lanes, horizon, index)  # noqa: E731
         lanes = together(jax.lax.fori_loop(start, end, turn, apart(lanes)))
     else:
-        many = jax.vmap(step, in_axes, -1)
+        many = over_lanes(step, in_axes)
         body = lambda index, lanes: many(runs, lanes, horizons, index)  # noqa: E731
         lanes = jax.lax.fori_loop(start, end, body, lanes)
     position = jnp.maximum(start, end)

@@ -20,7 +20,15 @@ import numpy as np
 from dlnlab.run import Run, as_arrays
 from dlnlab.simulate import limits
 from dlnlab.simulate.advance import advance_lanes, begin
-from dlnlab.simulate.entries import Entrywise, alone, apart, at_lane, side_by_side, together
+from dlnlab.simulate.entries import (
+    Entrywise,
+    alone,
+    apart,
+    at_lane,
+    over_lanes,
+    side_by_side,
+    together,
+)
 from dlnlab.simulate.moment import Moment, Statistics
 from dlnlab.simulate.record import Observe, look
 from dlnlab.simulate.sizes import operations, tile_size, tiles_at_once
@@ -107,8 +115,8 @@ def compiled(
     """
 
     def start(columns: PyTree) -> Lane:
-        alone = jax.vmap(lambda c: begin(program.run(c), program.statistics), out_axes=-1)
-        lanes = alone(columns)
+        last = jax.tree.map(lambda a: jnp.moveaxis(a, 0, -1), columns)
+        lanes = over_lanes(lambda c: begin(program.run(c), program.statistics), -1)(last)
         # Weakly typed leaves would compile the first segment apart from all that follow.
         return jax.tree.map(lambda leaf: jax.lax.convert_element_type(leaf, leaf.dtype), lanes)
 
