@@ -526,7 +526,7 @@ def statistic(statistic: Statistic, network: Network, dtype: Any) -> None:
     assert re.fullmatch(r"[A-Za-z_][\w.+-]*", statistic.name)
     assert (type(statistic).__doc__ or "").strip()
     last = jax.tree.map(lambda a: a[-1], values)
-    assert same_bits(jax.jit(read)(end, after), last)
+    assert_near(jax.jit(read)(end, after), last)  # which the compiler joined with the last step
     assert isinstance(last, jax.Array) or "value" in last._fields
     main = last if isinstance(last, jax.Array) else last.value
     assert main.ndim == len(statistic.dims)

@@ -73,7 +73,7 @@ def largest_of_blocks(
     size = start.size // blocks
     unit = jnp.repeat(jnp.eye(size, dtype=start.dtype), blocks, axis=1)
     matrices = jnp.moveaxis(jax.vmap(matvec)(unit).reshape(size, size, blocks), -1, 0)
-    # One after the other: see `dlnlab.simulate.entries.over_lanes` for what a batch would risk.
+    # One after the other: see `dlnlab.simulate.lanes.over_lanes` for what a batch would risk.
     values, vectors = jax.lax.map(jnp.linalg.eigh, (matrices + jnp.matrix_transpose(matrices)) / 2)
     order = jnp.argsort(values.ravel(), descending=True)[:k]
     block, column = order // size, order % size

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from dlnlab.bench import GROWTHS, WORKLOADS, grow, markdown, measure, peers, plain
+from dlnlab.bench import GROWTHS, WORKLOADS, grow, layout, markdown, measure, peers, plain
 from dlnlab.bench.growth import Growth
 from dlnlab.bench.measure import Case, Contender, exponent
 from dlnlab.bench.workloads import ALL_STATISTICS, _matrices, _measured, _modes, _ours
@@ -120,7 +120,7 @@ def test_the_command_refuses_what_it_does_not_know(capsys):
     assert "there is no workload W9" in capsys.readouterr().err
     assert execute(["bench", "--rounds", "0"]) == 2
     assert execute(["bench", "W1", "--out", "no/such/place.md"]) == 2
-    assert set(WORKLOADS) == {"W1", "W2", "W3", "W4"}
+    assert set(WORKLOADS) == {"W1", "W2", "W3", "W4", "flow"}
     assert math.isfinite(_ours(_matrices, 3, (), dimension=2, seed=(0, 1))())
 
 
@@ -163,3 +163,19 @@ def test_every_growth_prepares_its_smallest_size(axis):
     run, unit = GROWTHS[axis].prepare(GROWTHS[axis].sizes[0])
     assert callable(run)
     assert unit >= 1
+
+
+def test_the_layout_table_has_at_most_sixty_cells_and_marks_what_is_used():
+    shapes = list(layout.cells())
+    assert len(shapes) * len(layout.TILES) <= 72
+    measured = [s for _, chosen, _, _ in shapes for s in layout.TILES if layout.sensible(s, chosen)]
+    assert len(measured) <= 60
+    assert {chosen for _, chosen, _, _ in shapes} & set(layout.TILES)
+    cell = layout.Cell("a shape", 8, {8: 2.0, 32: 1.0})
+    table = layout.markdown([cell], "dln bench layout", "a machine")
+    assert "| a shape | – | **2** | 1 | – | – | – |" in table
+
+
+def test_layout_is_asked_for_alone(capsys):
+    assert execute(["bench", "layout", "W1"]) == 2
+    assert "ask for it alone" in capsys.readouterr().err

@@ -94,6 +94,7 @@ CASES = [
     ("predict stability --depths 3 --target 1,2", "target takes one value here, and 2 were given"),
     ("predict stability --depth 3 --target 1", "--depth is no option of dln predict; did you mean"),
     ("reproduce", "no paper was named"),
+    ("reproduce kim2026 --threads 0", "threads must be at least 1, and 0 was given"),
     ("reproduce kim206", "did you mean kim2026?"),
     ("reproduce kim2026 --only fgi1", "did you mean fig1"),
     ("claims kim206", "there is no paper kim206; did you mean kim2026?"),

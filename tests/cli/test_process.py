@@ -27,15 +27,18 @@ for argv in (["--help"], ["run", "--help"], ["lst"], ["run"], ["list", "--jsn"],
 
 def start(*argv: str, **environ: str) -> "subprocess.Popen[str]":
     clean = {name: value for name, value in os.environ.items() if not name.startswith("JAX")}
-    return subprocess.Popen(
-        [sys.executable, "-m", "dlnlab", *argv],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**clean, **environ},
-        # A shell's background jobs ignore interrupts, and what they start does too.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
+    # A shell's background jobs ignore interrupts, and so would whatever they start.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-m", "dlnlab", *argv],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**clean, **environ},
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_help_and_mistakes_do_without_jax():

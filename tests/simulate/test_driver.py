@@ -5,7 +5,7 @@ import itertools
 import subprocess
 import sys
 import threading
-from typing import Annotated
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -188,6 +188,30 @@ def test_time_stops_each_learning_rate_at_its_own_step():
         alone = EXPERIMENT.measure(learning_rate=rate, steps=round(4.0 / rate))
         np.testing.assert_array_equal(measured.loss.values[index, -1], alone.loss.values[-1])
     np.testing.assert_allclose(measured.time.values[0], 0.05 * measured.step.values)
+
+
+def test_new_values_of_traced_coordinates_compile_nothing():
+    compiled = []
+
+    def listen(name: str, seconds: float, **_: Any) -> None:
+        if name.endswith("backend_compile_duration"):
+            compiled.append(name)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    first = {"learning_rate": (0.05, 0.06), "std": 0.4, "seed": 1, "steps": 41}
+    EXPERIMENT.measure(**first)
+    assert compiled or tiles.compiled.cache_info().hits, "nothing was listened to"
+    compiled.clear()
+    for change in (
+        {"learning_rate": (0.01, 0.02)},
+        {"std": 0.3},
+        {"seed": 9},
+        {"steps": 77},
+        {"learning_rate": 0.07, "std": (0.1, 0.2), "steps": 500},
+    ):
+        EXPERIMENT.measure(**{**first, **change})
+        assert not compiled, f"a new value compiled anew: {change}"
+    jax.monitoring.unregister_event_duration_listener(listen)
 
 
 def test_memory_does_not_grow_with_steps():

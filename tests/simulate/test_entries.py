@@ -18,15 +18,8 @@ from dlnlab.problem import Problem
 from dlnlab.run import Run
 from dlnlab.schedule import Schedule
 from dlnlab.simulate import tiles
-from dlnlab.simulate.entries import (
-    Entrywise,
-    alone,
-    apart,
-    at_lane,
-    over_lanes,
-    side_by_side,
-    together,
-)
+from dlnlab.simulate.entries import Entrywise, apart, together
+from dlnlab.simulate.lanes import alone, at_lane, over_lanes, side_by_side
 from dlnlab.statistics import FirstTime, Lyapunov, Maximum, Outcome, Period
 from dlnlab.tasks import Whitened
 

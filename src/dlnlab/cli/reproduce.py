@@ -7,6 +7,7 @@ from cyclopts import Parameter
 
 from dlnlab.cli.options import argument, option, switch
 from dlnlab.cli.progress import progress
+from dlnlab.errors import InputError
 
 
 def reproduce(
@@ -25,6 +26,9 @@ def reproduce(
         str | None, option("Write to DIR/PAPER instead of results/PAPER.", "DIR")
     ] = None,
     force: Annotated[bool, switch("Write into a directory that holds other files.")] = False,
+    threads: Annotated[
+        int | None, option("Tiles computed at a time; by default one for each core.", "N")
+    ] = None,
 ) -> int:
     """Reproduce the figures and judge the claims of papers.
 
@@ -34,6 +38,8 @@ def reproduce(
     from dlnlab import report
     from dlnlab.papers import paper_keys
 
+    if threads is not None and threads < 1:
+        raise InputError(f"threads must be at least 1, and {threads} was given; raise it.")
     # A paper may follow the figures of --only.
     named = [name for name in only or () if name in paper_keys()]
     figures = [figure for figure in only or () if figure not in named]
@@ -44,6 +50,7 @@ def reproduce(
             only=figures or None,
             full=full,
             force=force,
+            threads=threads,
             monitor=monitor,
         )
     for page in pages:

@@ -69,6 +69,7 @@ def carry_out(
     entries: Sequence[Entry],
     *,
     full: bool = False,
+    threads: int | None = None,
     monitor: Monitor | None = None,
     announce: Announce | None = None,
 ) -> Iterator[Reproduced]:
@@ -77,12 +78,15 @@ def carry_out(
     for position, entry in enumerate(entries):
         if announce is not None:
             announce(entry.id)
-        yield _reproduced(entry, full, _part(monitor, position, len(entries), began))
+        yield _reproduced(entry, full, threads, _part(monitor, position, len(entries), began))
 
 
-def _reproduced(entry: Entry, full: bool, monitor: Monitor | None) -> Reproduced:
+def _reproduced(
+    entry: Entry, full: bool, threads: int | None, monitor: Monitor | None
+) -> Reproduced:
     began = time.perf_counter()
-    measured = entry.experiment.measure(monitor=monitor, **_asked(entry, full))
+    asked = _asked(entry, full)
+    measured = entry.experiment.measure(threads=threads, monitor=monitor, **asked)
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     measured.attrs |= {"computed": now, "seconds": time.perf_counter() - began}
     return interpreted(entry, measured, full)

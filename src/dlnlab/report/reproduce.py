@@ -28,6 +28,7 @@ def reproduce(
     only: Sequence[str] | None = None,
     full: bool = False,
     force: bool = False,
+    threads: int | None = None,
     monitor: Monitor | None = None,
     announce: Announce | None = None,
 ) -> list[Path]:
@@ -37,7 +38,8 @@ def reproduce(
     kept from an earlier report there, if it is of the same version and source); `full` takes the
     long settings of those figures that have them; `force` writes into a directory that is not
     ours, leaving all else in it. `monitor` sees the finished share of the present paper,
-    `announce` the id of each figure before it is computed.
+    `announce` the id of each figure before it is computed. `threads` is the number of tiles
+    computed at a time.
 
     **Returns:** the path of each `index.html`. A report appears whole or not at all; an earlier
     one stays until the new one is finished.
@@ -51,7 +53,9 @@ def reproduce(
         folders = {k: drafts.enter_context(place.draft(root / k, force=force)) for k in chosen}
         for key, entries in chosen.items():
             others = _others(root / key, key, entries, full)
-            computed = carry_out(entries, full=full, monitor=monitor, announce=announce)
+            computed = carry_out(
+                entries, full=full, threads=threads, monitor=monitor, announce=announce
+            )
             _write(folders[key], key, computed, others, full)
             place.install(folders[key], root / key)
     return [root / key / "index.html" for key in chosen]

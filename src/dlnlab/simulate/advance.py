@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from dlnlab.dynamics.base import Map
 from dlnlab.run import Run
 from dlnlab.simulate import maps
-from dlnlab.simulate.entries import over_lanes
+from dlnlab.simulate.lanes import over_lanes
 from dlnlab.simulate.moment import Moment, Statistics
 from dlnlab.state import Lane, Status
 from dlnlab.typing import Array, Params, PyTree
@@ -66,7 +66,7 @@ def advance_lanes(
     """The same for many lanes side by side, which stand in the *last* axis of every array.
 
     There small matrices fill the machine's wide instructions (see `dlnlab.networks.products`).
-    `axes` are those of the runs' leaves (see `dlnlab.simulate.entries.side_by_side`);
+    `axes` are those of the runs' leaves (see `dlnlab.simulate.lanes.side_by_side`);
     `moment.horizon` is not looked at.
     """
     if runs.is_map:

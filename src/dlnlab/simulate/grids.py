@@ -211,13 +211,16 @@ def _works(
 
 def _rates(program: Program, columns: PyTree) -> np.ndarray[Any, Any]:
     """The learning rate of each lane (NaN for a flow)."""
+    return np.asarray(_rate(program)(columns), dtype=float)
 
+
+@functools.lru_cache(maxsize=64)
+def _rate(program: Program) -> Callable[[PyTree], Any]:
     def rate(lane: PyTree) -> Any:
         dynamics = program.run(lane).dynamics
         return dynamics.learning_rate if isinstance(dynamics, Map) else jnp.nan
 
-    columns = jax.tree.map(jnp.asarray, columns)
-    return np.asarray(jax.jit(jax.vmap(rate))(columns), dtype=float)
+    return jax.jit(jax.vmap(rate))
 
 
 __all__ = ["DEFAULT_SCHEDULE", "InputError", "Shapes", "simulate", "simulate_grid"]

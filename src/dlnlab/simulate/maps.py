@@ -5,7 +5,8 @@ import jax.numpy as jnp
 
 from dlnlab.dynamics.base import Map
 from dlnlab.run import Run
-from dlnlab.simulate.entries import Entrywise, alone, apart, over_lanes, together
+from dlnlab.simulate.entries import Entrywise, apart, together
+from dlnlab.simulate.lanes import alone, over_lanes
 from dlnlab.simulate.moment import Moment, Statistics, choose, updated
 from dlnlab.state import Lane, Status, Step
 from dlnlab.typing import Any, Array, Params, PyTree

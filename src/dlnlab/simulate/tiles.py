@@ -20,15 +20,8 @@ import numpy as np
 from dlnlab.run import Run, as_arrays
 from dlnlab.simulate import limits
 from dlnlab.simulate.advance import advance_lanes, begin
-from dlnlab.simulate.entries import (
-    Entrywise,
-    alone,
-    apart,
-    at_lane,
-    over_lanes,
-    side_by_side,
-    together,
-)
+from dlnlab.simulate.entries import Entrywise, apart, together
+from dlnlab.simulate.lanes import alone, at_lane, over_lanes, side_by_side
 from dlnlab.simulate.moment import Moment, Statistics
 from dlnlab.simulate.record import Observe, look
 from dlnlab.simulate.sizes import operations, tile_size, tiles_at_once
