@@ -118,12 +118,17 @@ def _seconds(run: Callable[[], Any]) -> float:
 
 
 _PEAK = """
-import resource, sys
+import sys
 from dlnlab.bench.growth import GROWTHS
-idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+def peak():  # of this process alone, in KiB; what getrusage tells includes its parent's
+    with open("/proc/self/status") as table:
+        return next(int(line.split()[1]) for line in table if line.startswith("VmHWM"))
+
+idle = peak()
 run, _ = GROWTHS[sys.argv[1]].prepare(int(sys.argv[2]))
 run()
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - idle) / 1024)
+print((peak() - idle) / 1024)
 """
 
 

@@ -22,7 +22,7 @@ from dlnlab.tasks import Whitened
 from dlnlab.typing import Any
 
 ALL_STATISTICS = (Outcome(), Period(), Lyapunov(), Maximum(loss))
-W1_WORK, W2_FLOPS, W3_FLOPS = 4e8, 1.2e10, 2.5e10
+W1_WORK, W2_FLOPS, W3_FLOPS = 4e8, 1.2e10, 2e11
 """How much one timed call does: some tenths of a second for whoever is fast."""
 
 LANES = (1000, 10_000, 100_000, 1_000_000)
@@ -76,7 +76,7 @@ def w1() -> Iterator[Case]:
 
 
 def _w1_steps(lanes: int) -> int:
-    return int(W1_WORK / lanes)
+    return max(1000, int(W1_WORK / lanes))
 
 
 def _w1_contenders(lanes: int, steps: int) -> Iterator[Contender]:

@@ -27,7 +27,7 @@ def alone(tree: PyTree, axes: PyTree = -1) -> PyTree:
     return by_axis(shape, tree, axes)
 
 
-def at_lane(tree: PyTree, axes: PyTree, lane: Array) -> PyTree:
+def at_lane(tree: PyTree, axes: PyTree, lane: Array | int) -> PyTree:
     """One lane's arrays."""
     return by_axis(lambda leaf, axis: leaf if axis is None else leaf[..., lane], tree, axes)
 
@@ -53,11 +53,15 @@ def over_lanes(
     """
 
     def many(*arguments: PyTree) -> PyTree:
+        leaves = jax.tree.leaves(by_axis(lambda a, x: None if x is None else a, arguments, in_axes))
+        count = leaves[0].shape[-1]
+        if count == 1:  # A batch of one would keep large matrices from the library's own product.
+            made = jax.tree.map(jnp.asarray, function(*at_lane(arguments, in_axes, 0)))
+            return by_axis(lambda a, x: a if x is None else a[..., None], made, out_axes)
         traced = jax.make_jaxpr(function)(*alone(arguments, in_axes))
         if not _factorises(traced.jaxpr):
             return jax.vmap(function, in_axes, out_axes)(*arguments)
-        leaves = jax.tree.leaves(by_axis(lambda a, x: None if x is None else a, arguments, in_axes))
-        lanes = jnp.arange(leaves[0].shape[-1])
+        lanes = jnp.arange(count)
         made = jax.lax.map(lambda lane: function(*at_lane(arguments, in_axes, lane)), lanes)
         return by_axis(lambda a, x: a[0] if x is None else jnp.moveaxis(a, 0, -1), made, out_axes)
 

@@ -8,7 +8,7 @@ from dlnlab.run import Run
 from dlnlab.tasks import Samples
 
 
-def tile_size(params: Sequence[tuple[int, ...]]) -> int:
+def tile_size(params: Sequence[tuple[int, ...]], is_map: bool = True) -> int:
     """How many lanes are computed side by side, a power of 2, from the shapes of the parameters.
 
     Measured on two cores with 1 MiB of cache each (`make bench`). Vectors and small matrices go
@@ -16,7 +16,10 @@ def tile_size(params: Sequence[tuple[int, ...]]) -> int:
     larger matrices one lane fills it. A single run is padded to a tile, so none is larger than
     what costs about as much as one lane alone.
     """
-    if all(len(shape) == 1 for shape in params):
+    vectors = all(len(shape) == 1 for shape in params)
+    if not is_map and not vectors:
+        return 1  # Each flow takes steps of its own length, and would wait for the slowest.
+    if vectors:
         most, scalars = 128, 1 << 12
     elif max(size for shape in params for size in shape) <= SMALL:
         most, scalars = 64, 1 << 15

@@ -94,7 +94,8 @@ def shapes(program: Program, columns: PyTree) -> Shapes:
     row = jax.eval_shape(program.row, lane_columns, lane, moment)
     sizes = [leaf.shape for leaf in jax.tree.leaves(run.params)]
     tiles = tiles_at_once(sizes) if run.is_map else 1
-    return Shapes(row, operations(run), tile_size(sizes), tiles, 1, run.is_map)
+    tile = tile_size(sizes, run.is_map)
+    return Shapes(row, operations(run), tile, tiles, 1, run.is_map)
 
 
 @functools.lru_cache(maxsize=64)
@@ -146,7 +147,32 @@ def compiled(
         indices, positions, lanes, buffers = jax.lax.map(lambda t: segment(plan, *t), tiles)
         return indices[0], positions[0], lanes, buffers
 
-    return jax.jit(lambda columns: jax.lax.map(start, columns)), jax.jit(segments)
+    return (
+        jax.jit(lambda columns: jax.lax.map(start, columns)),
+        jax.jit(segments, compiler_options=_compiler_options()),
+    )
+
+
+_OPTIONS = {
+    # Matrix products one by one, by the faster of XLA's libraries. By default it joins a chain of
+    # them with what is made of it, which inside a loop is twenty times slower (jaxlib 0.10.2).
+    "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT",
+    # As wide as the machine's registers are: half as fast again where they hold 512 bits.
+    "xla_cpu_prefer_vector_width": 512,
+}
+
+
+@functools.cache
+def _compiler_options() -> dict[str, Any]:
+    """Those of the options above that this version of the compiler knows, for this device."""
+    known = {}
+    for name, value in _OPTIONS.items():
+        try:
+            jax.jit(lambda x: x, compiler_options={name: value}).lower(0.0).compile()
+        except Exception:  # of another version, or for another device
+            continue
+        known[name] = value
+    return known
 
 
 class Plan(NamedTuple):
@@ -176,12 +202,13 @@ def _record(
         rows = together(entrywise(*apart((runs, lanes, until), (axes, -1, None))))
         return {k: b.at[:, index].set(jnp.moveaxis(rows[k], -1, 0)) for k, b in buffers.items()}
 
-    def one(k: Array, buffers: dict[str, Array]) -> dict[str, Array]:
+    def one(k: Array | int, buffers: dict[str, Array]) -> dict[str, Array]:
         run, lane = at_lane((runs, lanes), (axes, -1), k)
         row = entrywise.alone(run, lane, until)
         return {name: buffer.at[k, index].set(row[name]) for name, buffer in buffers.items()}
 
-    return jax.lax.fori_loop(0, real, one, buffers)
+    size = jax.tree.leaves(lanes)[0].shape[-1]
+    return one(0, buffers) if size == 1 else jax.lax.fori_loop(0, real, one, buffers)
 
 
 class Tiles(NamedTuple):
