@@ -27,6 +27,8 @@ class Growth:
     axis: str
     sizes: tuple[int, ...]
     prepare: Callable[[int], tuple[Callable[[], Any], float]]
+    idle: Callable[[], Any] | None = None
+    """The same with nothing to do: what it takes is no growth, and is taken off."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,9 @@ GROWTHS: Mapping[str, Growth] = {
         Growth(
             "modes, L=3, all statistics, 1,000 lanes",
             "steps",
-            (200_000, 400_000, 800_000, 1_600_000),
+            (250_000, 500_000, 1_000_000, 2_000_000),
             _by_steps,
+            _sweep(0, 1000),
         ),
         Growth("modes, L=3, all statistics, a step of all lanes", "lanes", LANES, _by_lanes),
         Growth(
@@ -96,7 +99,9 @@ def grow(growth: Growth, rounds: int) -> Grown:
     ready = [growth.prepare(size) for size in growth.sizes]
     for run, _ in ready:
         run()
-    seconds = np.array([[_seconds(run) / unit for run, unit in ready] for _ in range(rounds)])
+    idle = growth.idle or (lambda: None)
+    idle()
+    seconds = np.array([_round(ready, idle) for _ in range(rounds)])
     slopes = [exponent(growth.sizes, row)[0] for row in seconds]
     middle = np.median(seconds, axis=0)
     unit = middle / np.array(growth.sizes)
@@ -109,6 +114,11 @@ def grow(growth: Growth, rounds: int) -> Grown:
         float(unit.max() / unit.min()),
         tuple(_memory(growth.axis, size) for size in growth.sizes),
     )
+
+
+def _round(ready: list[tuple[Callable[[], Any], float]], idle: Callable[[], Any]) -> list[float]:
+    least = _seconds(idle)
+    return [(_seconds(run) - least) / unit for run, unit in ready]
 
 
 def _seconds(run: Callable[[], Any]) -> float:
@@ -149,10 +159,10 @@ def markdown(found: Iterable[Grown]) -> str:
     lines = [
         "## Growth",
         "",
-        "Seconds are those of the cell's unit (median over rounds). The exponent is that of a",
-        "power law through them, with the least and the largest over the rounds; the cliff is the",
-        "largest cost per unit of size over the smallest. Memory is the peak of a process of its",
-        "own above an idle one, compiler included.",
+        "Seconds are medians over rounds of the cell's unit (with steps, above those of a run of",
+        "none). The exponent is that of a power law through them, with the least and the largest",
+        "over the rounds; the cliff is the largest cost per unit of size over the smallest. Memory",
+        "is the peak of a process of its own above an idle one, compiler included.",
         "",
         "| what | grows with | sizes | seconds | exponent | cliff | memory, MiB |",
         "|---|---|---|---|---:|---:|---|",
