@@ -46,6 +46,7 @@ def test_reproduce_ends_with_the_path_of_the_report(dln, asked):
         "only": None,
         "full": False,
         "force": False,
+        "threads": None,
         "monitor": None,
     }
 

@@ -183,7 +183,7 @@ def test_the_long_form_overrides_coordinates_and_steps(small, monkeypatch):
 def test_the_monitor_sees_the_share_of_all_figures(small, monkeypatch):
     seen: list[float] = []
 
-    def carried(entry, full, monitor):
+    def carried(entry, full, threads, monitor):
         monitor(0.5, None)
         return entry
 
