@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from dlnlab.bench import GROWTHS, WORKLOADS, grow, layout, markdown, measure, peers, plain
+from dlnlab.bench import GROWTHS, WORKLOADS, grow, layout, markdown, measure, native, peers, plain
 from dlnlab.bench.growth import Growth
 from dlnlab.bench.measure import Case, Contender, exponent
 from dlnlab.bench.workloads import ALL_STATISTICS, _matrices, _measured, _modes, _ours
@@ -77,10 +77,10 @@ def test_peers_do_the_same_steps_as_we_do():
         total += (one**3 + two**3 - 1) ** 2 / 2
     assert ours[0] == pytest.approx(total / 3, rel=1e-9)
     try:
-        native = peers.native_modes(16, 60)
+        kernel = native.bare(16, 60)
     except ImportError:
-        return
-    assert native() == pytest.approx(peers.numpy_modes(16, 60)(), rel=1e-9)
+        pytest.skip("no C compiler")
+    assert kernel() == pytest.approx(peers.numpy_modes(16, 60)(), rel=1e-9)
 
 
 def test_small_matrices_are_faster_than_a_plain_loop_over_numpy():
@@ -128,7 +128,7 @@ def test_the_statistics_in_c_are_those_of_dlnlab():
     """The limit does the same work: lane by lane, except where chaos tells roundings apart."""
     lanes, steps = 64, 6000
     try:
-        exponent_, period, outcome, highest = peers.native_statistics(lanes, steps)()
+        exponent_, period, outcome, highest = native.with_statistics(lanes, steps)()
     except ImportError:
         pytest.skip("no C compiler")
     rates = tuple(np.linspace(0.01, 1.2, lanes).tolist())

@@ -198,9 +198,10 @@ def test_new_values_of_traced_coordinates_compile_nothing():
             compiled.append(name)
 
     jax.monitoring.register_event_duration_secs_listener(listen)
+    jax.jit(lambda x: x + 12345)(1.0)
+    assert compiled, "nothing was listened to"
     first = {"learning_rate": (0.05, 0.06), "std": 0.4, "seed": 1, "steps": 41}
     EXPERIMENT.measure(**first)
-    assert compiled or tiles.compiled.cache_info().hits, "nothing was listened to"
     compiled.clear()
     for change in (
         {"learning_rate": (0.01, 0.02)},

@@ -17,7 +17,7 @@ from dlnlab.observables import loss, mode_values, shares
 from dlnlab.problem import Problem
 from dlnlab.run import Run
 from dlnlab.schedule import Schedule
-from dlnlab.simulate import tiles
+from dlnlab.simulate import lanes, program
 from dlnlab.simulate.entries import Entrywise, apart, together
 from dlnlab.simulate.lanes import alone, at_lane, over_lanes, side_by_side
 from dlnlab.statistics import FirstTime, Lyapunov, Maximum, Outcome, Period
@@ -34,7 +34,9 @@ FUNCTIONS = [
     lambda a, b: (jnp.max(a), jnp.min(a, axis=1), jnp.prod(b), jnp.any(a > 1), jnp.all(b > -9)),
     lambda a, b: jnp.stack([a[0], b]),
     lambda a, b: jnp.concatenate([a.T.ravel()[1:5:2], b]),
-    lambda a, b: a[:, :2] @ jnp.ones((2, 2)) if False else dot(a[:, :2], a[:, :2].T),
+    lambda a, b: dot(a[:, :2], a[:, :2].T),
+    lambda a, b: (jnp.sum(jnp.concatenate([b, jnp.ones(2)])), jnp.max(jnp.stack([b[0], 2.0]))),
+    lambda a, b: jnp.any(jnp.stack([b[0] > 1, jnp.asarray(True)])),
     lambda a, b: jax.lax.cond(b[0] > 0, lambda: a, lambda: -a),
     lambda a, b: jnp.linalg.norm(a) + jnp.clip(b, -0.5, 0.5) ** 3,
     lambda a, b: jax.grad(lambda c: jnp.sum(jnp.tanh(c * b) ** 2))(a),
@@ -74,6 +76,8 @@ def test_what_all_lanes_share_is_handed_over_once():
         lambda m: jnp.sort(m),
         lambda m: dot(m, m),  # larger than what is taken apart
         lambda m: sum(m**k for k in range(600)),  # too long
+        lambda m: jnp.sum(m[:0]),  # of nothing
+        lambda m: m[:0],
     ],
 )
 def test_other_functions_are_left_in_one_piece(function):
@@ -124,7 +128,7 @@ def test_a_run_taken_apart_is_the_run(network, rule, monkeypatch):
     """The same lanes, entry by entry and array by array: equal to the rounding of their steps."""
 
     def measure():
-        tiles.compiled.cache_clear()
+        program.compiled.cache_clear()
         experiment = Experiment(
             build,
             "both ways",
@@ -147,7 +151,28 @@ def test_a_run_taken_apart_is_the_run(network, rule, monkeypatch):
     for name in taken_apart.data_vars:
         a, b = taken_apart[name].values, in_one_piece[name].values
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12, err_msg=name)
-    tiles.compiled.cache_clear()
+    program.compiled.cache_clear()
+
+
+def test_neighbours_leave_every_bit_of_what_is_taken_apart():
+    """Alone, and among 300 in another order: two calls of one tile, and one of several batches."""
+    experiment = Experiment(
+        build, "bits", steps=500, schedule=Schedule(), observe=(loss,), statistics=STATISTICS
+    )
+    rates = np.random.default_rng(0).permutation(np.linspace(0.01, 0.9, 300))
+    many = experiment.measure(learning_rate=tuple(rates.tolist()))
+    for index in (0, 131, 299):
+        one = experiment.measure(learning_rate=float(rates[index]))
+        for name in one.data_vars:
+            among = many[name].isel(learning_rate=index)
+            np.testing.assert_array_equal(one[name].values, among.values, err_msg=name)
+
+
+def factorised(jaxpr):
+    """The shapes of all that is handed to a singular value decomposition."""
+    shapes = [e.invars[0].aval.shape for e in jaxpr.eqns if e.primitive.name == "svd"]
+    inside = [inner for equation in jaxpr.eqns for inner in lanes._inside(equation)]
+    return shapes + [shape for inner in inside for shape in factorised(inner)]
 
 
 def test_what_factorises_goes_lane_after_lane():
@@ -158,9 +183,10 @@ def test_what_factorises_goes_lane_after_lane():
 
     matrices, scale = jnp.arange(24.0).reshape(2, 3, 4), jnp.asarray(2.0)
     axes = (-1, None)
-    traced = str(jax.make_jaxpr(over_lanes(norms, axes, (-1, None)))(matrices, scale))
-    assert "svd[" in traced
-    assert "4,2,3" not in traced.partition("svd[")[0].splitlines()[-1]
+    traced = jax.make_jaxpr(over_lanes(norms, axes, (-1, None)))(matrices, scale)
+    assert factorised(traced.jaxpr) == [(2, 3)], "one matrix at a time"
+    batched = jax.make_jaxpr(jax.vmap(norms, axes, (-1, None)))(matrices, scale)
+    assert factorised(batched.jaxpr) == [(4, 2, 3)], "which is what would stand for ever"
     made, shared = jax.jit(over_lanes(norms, axes, (-1, None)))(matrices, scale)
     assert shared == 2
     wanted = np.linalg.svd(np.moveaxis(2 * matrices, -1, 0), compute_uv=False)

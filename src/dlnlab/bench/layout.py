@@ -11,7 +11,7 @@ from unittest import mock
 import numpy as np
 
 from dlnlab.bench.workloads import ALL_STATISTICS, _matrices, _modes, _ours
-from dlnlab.simulate import tiles
+from dlnlab.simulate import program
 from dlnlab.simulate.sizes import tile_size
 from dlnlab.typing import Any
 
@@ -75,15 +75,15 @@ def sensible(size: int, chosen: int) -> bool:
 
 
 def _seconds(run: Callable[[], Any], size: int, rounds: int) -> float:
-    tiles.compiled.cache_clear()
-    with mock.patch.object(tiles, "tile_size", return_value=size):
+    program.compiled.cache_clear()
+    with mock.patch.object(program, "tile_size", return_value=size):
         run()
         found = []
         for _ in range(rounds):
             began = time.perf_counter()
             run()
             found.append(time.perf_counter() - began)
-    tiles.compiled.cache_clear()
+    program.compiled.cache_clear()
     return float(np.median(found))
 
 

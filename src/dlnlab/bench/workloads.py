@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from dlnlab.bench import peers
+from dlnlab.bench import native, peers
 from dlnlab.bench.measure import Case, Contender
 from dlnlab.dynamics import GradientDescent, GradientFlow
 from dlnlab.experiment import Experiment
@@ -108,12 +108,10 @@ def _w1_contenders(lanes: int, steps: int) -> Iterator[Contender]:
         lambda: peers.numpy_modes(lanes, fewer),
         lanes * fewer / 1e6,
     )
-    yield Contender(
-        "C, one core, no statistics (limit)", lambda: peers.native_modes(lanes, steps), work
-    )
+    yield Contender("C, one core, no statistics (limit)", lambda: native.bare(lanes, steps), work)
     yield Contender(
         "C, one core, all statistics (limit)",
-        lambda: peers.native_statistics(lanes, max(1, steps // 4)),
+        lambda: native.with_statistics(lanes, max(1, steps // 4)),
         lanes * max(1, steps // 4) / 1e6,
     )
 

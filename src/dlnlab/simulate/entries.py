@@ -108,7 +108,9 @@ class Entrywise:
     def possible(self) -> bool:
         """Whether every operation has a rule, they are few enough, and the compiler joins them."""
         joins = "xla_cpu_use_multi_output_fusion" in os.environ.get("XLA_FLAGS", "")
-        return joins and _operations(self._closed.jaxpr) <= MOST_OPERATIONS
+        jaxpr = self._closed.jaxpr
+        whole = all(math.prod(v.aval.shape) for v in (*jaxpr.invars, *jaxpr.outvars))
+        return joins and whole and _operations(jaxpr) <= MOST_OPERATIONS
 
     def alone(self, *arguments: PyTree) -> PyTree:
         """The function on the arrays of one lane, without tracing it again."""
@@ -134,6 +136,8 @@ def _operations(jaxpr: Jaxpr) -> float:
     count = 0.0
     for equation in jaxpr.eqns:
         name = equation.primitive.name
+        if not all(map(math.prod, _shapes(equation))):
+            return math.inf  # Of no entries at all there is no first one.
         if name in _INLINED:
             count += _operations(_inner(equation).jaxpr)
         elif name == "cond":
@@ -187,7 +191,8 @@ def _outputs(equation: Any, inputs: list[Any]) -> list[Any]:
         axes = params["axes"]
         parts = np.moveaxis(grids[0], axes, range(len(axes))).reshape(-1, *shape)
         fold = functools.partial(functools.reduce, _REDUCTIONS[name])
-        return [_grid(lambda index: fold([part[index] for part in parts]), shape)]
+        turns = range(len(parts))
+        return [_grid(lambda index: fold([parts[k, *index] for k in turns]), shape)]
     if name == "unstack":
         return [_as_grid(part) for part in np.moveaxis(grids[0], params["axis"], 0)]
     return [_RULES[name](grids, params, shape)]

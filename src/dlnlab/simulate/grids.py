@@ -17,8 +17,9 @@ from dlnlab.schedule import Schedule
 from dlnlab.schema import Grid, Group, Parameter, grid
 from dlnlab.simulate import limits
 from dlnlab.simulate.moment import Statistics
+from dlnlab.simulate.program import Program, Shapes, shapes
 from dlnlab.simulate.record import Observe
-from dlnlab.simulate.tiles import Program, Shapes, Work, shapes
+from dlnlab.simulate.tiles import Work
 from dlnlab.simulate.workers import Interrupted, Monitor, execute
 from dlnlab.typing import Any, PyTree
 

@@ -30,8 +30,8 @@ def tile_size(params: Sequence[tuple[int, ...]], is_map: bool = True) -> int:
 
 
 def tiles_at_once(params: Sequence[tuple[int, ...]]) -> int:
-    """How many tiles one call computes at most: many of vectors, which are soon done."""
-    return 16 if all(len(shape) == 1 for shape in params) else 1
+    """How many tiles one call computes at most: many of a few vectors, which are soon done."""
+    return 16 if all(len(shape) == 1 for shape in params) and tile_size(params) > 1 else 1
 
 
 def operations(run: Run) -> float:
