@@ -9,6 +9,7 @@ of the two is used follows from the shapes alone.
 
 import functools
 from collections.abc import Callable
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +27,8 @@ ALONE = 16
 SETTLED = 8
 """From this size on a product is finished before it is used: see `_settled`."""
 
+_Turned: TypeAlias = tuple[bool, bool]
+
 
 def dot(later: Float[Array, "a b"], earlier: Float[Array, "b c"]) -> Float[Array, "a c"]:
     """The matrix product of two matrices.
@@ -36,45 +39,68 @@ def dot(later: Float[Array, "a b"], earlier: Float[Array, "b c"]) -> Float[Array
     shapes = (*jnp.shape(later), *jnp.shape(earlier))
     if max(shapes) > SMALL or jnp.result_type(later) != jnp.result_type(earlier):
         return jnp.matmul(later, earlier)
-    return _dot.bind(later, earlier)
-
-
-def _alone(later: Array, earlier: Array) -> Array:
-    """One product by itself: the library's, or where a call of it is most of its cost, a sum."""
-    if SETTLED <= max(*later.shape, *earlier.shape) <= ALONE and later.shape[1] >= SETTLED:
-        return _along_lanes((later, earlier), (None, None))[0][..., 0]
-    return jnp.matmul(later, earlier)
+    return _bind(later, earlier, (False, False))
 
 
 _dot = Primitive("small_dot")
-_dot.def_impl(jax.jit(jnp.matmul))
-mlir.register_lowering(_dot, mlir.lower_fun(_alone, multiple_results=False))
+"""Its parameter says which operands are transposed: to be read so, never to be copied."""
 
 
-_dot.def_abstract_eval(
-    lambda later, earlier: jax.core.ShapedArray((later.shape[0], earlier.shape[1]), later.dtype)
-)
+def _bind(later: Array, earlier: Array, turned: _Turned) -> Array:
+    return _dot.bind(later, earlier, turned=turned)
 
 
-ad.defbilinear(
-    _dot,
-    lambda cotangent, later, earlier: _dot.bind(cotangent, earlier.T),
-    lambda cotangent, later, earlier: _dot.bind(later.T, cotangent),
-)
+def _product(later: Array, earlier: Array, *, turned: _Turned) -> Array:
+    sides = zip((later, earlier), turned, strict=True)
+    return jnp.matmul(*(matrix.T if turn else matrix for matrix, turn in sides))
 
 
-def _along_lanes(arguments: tuple[Array, Array], axes: tuple[Any, Any]) -> tuple[Array, int]:
+def _alone(later: Array, earlier: Array, *, turned: _Turned) -> Array:
+    """One product by itself: the library's, or where a call of it is most of its cost, a sum."""
+    inner = later.shape[not turned[0]]
+    if inner >= SETTLED and max(*later.shape, *earlier.shape) <= ALONE:
+        return _along_lanes((later, earlier), (None, None), turned=turned)[0][..., 0]
+    return _product(later, earlier, turned=turned)
+
+
+def _shape(later: Any, earlier: Any, *, turned: _Turned) -> Any:
+    shape = later.shape[turned[0]], earlier.shape[not turned[1]]
+    return jax.core.ShapedArray(shape, later.dtype)
+
+
+def _to_later(cotangent: Array, later: Any, earlier: Array, *, turned: _Turned) -> Array:
+    first, second = turned
+    if first:
+        return _bind(earlier, cotangent, (second, True))
+    return _bind(cotangent, earlier, (False, not second))
+
+
+def _to_earlier(cotangent: Array, later: Array, earlier: Any, *, turned: _Turned) -> Array:
+    first, second = turned
+    if second:
+        return _bind(cotangent, later, (True, first))
+    return _bind(later, cotangent, (not first, False))
+
+
+def _along_lanes(
+    arguments: tuple[Array, Array], axes: tuple[Any, Any], *, turned: _Turned
+) -> tuple[Array, int]:
     """`Σ_k A[:, k] B[k, :]`, with the lanes of either, or both, in the last axis."""
     later, earlier = (
         matrix[..., None] if axis is None else jnp.moveaxis(matrix, axis, -1)
         for matrix, axis in zip(arguments, axes, strict=True)
     )
+    inner = later.shape[not turned[0]]
 
     def made() -> Array:
-        parts = [later[:, k, None] * earlier[None, k] for k in range(later.shape[1])]
+        parts = [
+            (later[k] if turned[0] else later[:, k])[:, None]
+            * (earlier[:, k] if turned[1] else earlier[k])[None]
+            for k in range(inner)
+        ]
         return functools.reduce(jnp.add, parts)
 
-    return made() if later.shape[1] < SETTLED else _settled(made, later), 2
+    return made() if inner < SETTLED else _settled(made, later), 2
 
 
 def _settled(made: Callable[[], Array], some: Array) -> Array:
@@ -88,4 +114,8 @@ def _settled(made: Callable[[], Array], some: Array) -> Array:
     return jax.lax.cond((first < 0) & (first > 0), lambda: jnp.zeros_like(made()), made)
 
 
+_dot.def_impl(jax.jit(_product, static_argnames="turned"))
+_dot.def_abstract_eval(_shape)
+mlir.register_lowering(_dot, mlir.lower_fun(_alone, multiple_results=False))
+ad.defbilinear(_dot, _to_later, _to_earlier)
 batching.primitive_batchers[_dot] = _along_lanes

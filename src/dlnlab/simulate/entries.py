@@ -256,12 +256,16 @@ def _slice(grids: list[Grid], params: Any, shape: tuple[int, ...]) -> Grid:
     return grids[0][tuple(slice(*cut) for cut in cuts)]
 
 
+def _turned(grids: list[Grid], params: Any) -> list[Grid]:
+    return [grid.T if turn else grid for grid, turn in zip(grids, params["turned"], strict=True)]
+
+
 _RULES: dict[str, Callable[[list[Grid], Any, tuple[int, ...]], Grid]] = {
     "broadcast_in_dim": _broadcast,
     "concatenate": lambda grids, params, shape: np.concatenate(grids, params["dimension"]),
     "reshape": lambda grids, params, shape: grids[0].reshape(shape),
     "slice": _slice,
-    "small_dot": lambda grids, params, shape: grids[0] @ grids[1],
+    "small_dot": lambda grids, params, shape: np.dot(*_turned(grids, params)),
     "squeeze": lambda grids, params, shape: grids[0].reshape(shape),
     "stack": lambda grids, params, shape: np.stack(grids, params["axis"]),
     "transpose": lambda grids, params, shape: grids[0].transpose(params["permutation"]),
