@@ -142,18 +142,19 @@ def _round(
     def extend(row: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
         basis, lower = carry
         image = matvec(basis[row])
-        coupling = basis[:kept] @ image
-        ahead = image - coupling @ basis[:kept]
-        along = ahead @ basis[row]
-        ahead = ahead - along * basis[row] - (ahead @ basis[row - 1]) * basis[row - 1]
-        ahead = ahead - (ahead @ basis[row]) * basis[row]
+        along = basis @ image  # Zero on rows that are not made yet.
+        ahead = image - along @ basis
+        whole = jnp.linalg.norm(image)
+        # What cancels leaves rounding behind, and a second pass takes it off.
+        cancelled = jnp.linalg.norm(ahead) < 0.1 * whole
+        ahead = jax.lax.cond(cancelled, lambda: ahead - (basis @ ahead) @ basis, lambda: ahead)
         length = jnp.linalg.norm(ahead)
-        ended = length <= 32 * jnp.finfo(basis.dtype).eps * jnp.linalg.norm(image)
+        ended = length <= 32 * jnp.finfo(basis.dtype).eps * whole
         # Where the directions are used up, another one: what they span has no way out.
         ahead = jax.lax.cond(
             ended, lambda: _orthogonal(basis, jnp.roll(spare, row)), lambda: ahead / length
         )
-        lower = lower.at[row, :kept].set(coupling).at[row, row].set(along)
+        lower = lower.at[row, :kept].set(along[:kept]).at[row, row].set(along[row])
         lower = lower.at[row + 1, row].set(jnp.where(ended, 0, length))
         return basis.at[row + 1].set(ahead), lower
 
@@ -165,7 +166,7 @@ def _round(
     whole = jnp.tril(lower) + jnp.tril(lower, -1).T
     found, combinations = jnp.linalg.eigh(whole)
     values, vectors = found[::-1], combinations[:, ::-1][:, :kept].T @ basis[:size]
-    basis = basis.at[:kept].set(vectors).at[kept].set(basis[size])
+    basis = jnp.zeros_like(basis).at[:kept].set(vectors).at[kept].set(basis[size])
     return jnp.where(first & (values <= lowest), 0, values), vectors, (basis, values[:kept])
 
 

@@ -1,0 +1,27 @@
+"""Extreme eigenpairs of symmetric operators that are known only by their action on a vector."""
+
+from dlnlab.linalg.extremes import (
+    DENSE_LIMIT,
+    Eigenpairs,
+    Matvec,
+    dense,
+    largest,
+    largest_dense,
+    largest_lanczos,
+    largest_of_blocks,
+)
+from dlnlab.linalg.tracker import Track, begin, follow
+
+__all__ = [
+    "DENSE_LIMIT",
+    "Eigenpairs",
+    "Matvec",
+    "Track",
+    "begin",
+    "dense",
+    "follow",
+    "largest",
+    "largest_dense",
+    "largest_lanczos",
+    "largest_of_blocks",
+]

@@ -1,0 +1,213 @@
+"""The top of a symmetric operator's spectrum, followed while the operator changes.
+
+From one step of a run to the next, eigenvectors turn a little; beyond the edge of stability the
+orbit has period 2, and those of the last step but one are the better guess. `follow` begins in the
+span of both, adds those of the step before that and then residuals until these are small, and
+counts the products that it took. `begin` is the same from vectors at random.
+
+It is a block method (Davidson, J. Comput. Phys. 17, 87, 1975, without a preconditioner), so that
+equal eigenvalues are found as often as they are there. Operators are known by their action alone.
+"""
+
+from typing import NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+
+from dlnlab.linalg.extremes import Eigenpairs, Matvec
+from dlnlab.typing import Any, Array, Float, Int, Key, Scalar
+
+
+class Track(NamedTuple):
+    """What is known of the top at one step, and what the next step begins with.
+
+    `pairs` are k eigenvalues (descending), vectors and residuals, of which the first `following`
+    are followed; `history` are the vectors of the last three steps, the latest first, each better
+    by what its residual tells; `guard` is the best guess at the next vector below. `products` of
+    the operator with a vector were needed in this step, and `probes` more for the guard.
+    """
+
+    pairs: Eigenpairs
+    history: tuple[Array, Array, Array]
+    guard: Float[Array, " n"]
+    following: Int[Array, ""]
+    products: Int[Array, ""]
+    probes: Int[Array, ""]
+
+
+def begin(
+    matvec: Matvec,
+    key: Key[Array, ""],
+    size: int,
+    k: int = 1,
+    *,
+    threshold: Scalar | float = -jnp.inf,
+    tolerance: float = 1e-6,
+    dtype: Any = float,
+) -> Track:
+    """The k largest eigenpairs of an operator on vectors of length `size`, from k + 1 at random.
+
+    See `follow` for `threshold` and `tolerance`; all residuals are below the tolerance, or 2,000
+    rounds were not enough: read them.
+    """
+    drawn = jax.random.normal(key, (k + 1, size), dtype)
+    none = jnp.zeros_like(drawn[:k])
+    return _refined(matvec, drawn[:k], none, drawn[k], threshold, tolerance, rounds=2000)
+
+
+def follow(
+    matvec: Matvec,
+    track: Track,
+    fresh: Float[Array, " n"],
+    *,
+    probe: Array | bool = True,
+    threshold: Scalar | float = -jnp.inf,
+    tolerance: float = 1e-6,
+) -> Track:
+    """The top of the operator now, from what was known a step ago and a step before that.
+
+    Eigenvalues are followed from the largest down to the first that is not above `threshold`, at
+    most k (all k by default). They are accepted when every residual is at most `tolerance` times
+    the largest Ritz value in magnitude, or after 50 rounds: read the residuals. Where `probe` is
+    true the guard, with a little of the random vector `fresh`, enters as well, so that what rises
+    from below is seen in time.
+
+    >>> spectrum = jnp.linspace(-1.0, 1.0, 200)
+    >>> key = jax.random.key(0)
+    >>> track = begin(lambda v: spectrum * v, key, 200, 2)
+    >>> fresh = jax.random.normal(key, (200,))
+    >>> track = follow(lambda v: (spectrum + 0.01) * v, track, fresh)
+    >>> [round(float(value), 3) for value in track.pairs.values], int(track.products)
+    ([1.01, 1.0], 2)
+    """
+    rows = jnp.arange(track.pairs.values.size)[:, None] < track.following
+    last, older, oldest = (vectors * rows for vectors in track.history)
+    seeds = jnp.concatenate([last, older])
+    noise = fresh / jnp.linalg.norm(fresh)
+    extra = jnp.where(probe, track.guard + _NOISE * noise, 0)
+    made = _refined(matvec, seeds, oldest, extra, threshold, tolerance, rounds=50)
+    guard = jnp.where(probe, made.guard, track.guard)
+    return made._replace(history=(made.history[0], last, older), guard=guard)
+
+
+_NOISE = 0.1
+"""The share of the random vector in the probe: what is orthogonal to the guard is found by it."""
+
+_Space: TypeAlias = tuple[Array, Array, Array]
+"""An orthonormal basis (rows, zero where not used yet), the operator's images of it, and the number
+of rows used."""
+
+
+def _refined(
+    matvec: Matvec,
+    seeds: Array,
+    reserve: Array,
+    extra: Array,
+    threshold: Scalar | float,
+    tolerance: float,
+    rounds: int,
+) -> Track:
+    k = len(reserve)
+    size = min(len(seeds) + 1 + max(2 * k, 12), seeds.shape[1])
+    empty = jnp.zeros((size, seeds.shape[1]), seeds.dtype)
+    space = _extended(matvec, (empty, empty, jnp.asarray(0)), extra[None], tolerance / 10)
+    probes = space[-1]
+    space = _extended(matvec, space, seeds, tolerance / 10)
+
+    def unfinished(carry: Any) -> Array:
+        _, _, _, wrong, count, _ = carry
+        return jnp.any(wrong) & (count < rounds)
+
+    def again(carry: Any) -> Any:
+        space, products, ritz, wrong, count, _ = carry
+        space = _shortened(space, ritz, k)
+        before = space[-1]
+        reserved = (count == 0) & jnp.any(reserve)
+        directions = jnp.where(reserved, reserve, ritz.residuals[:k]) * wrong[:, None]
+        space = _extended(matvec, space, directions, 0.0)
+        ritz, wrong, wanted = _ritz(space, k, threshold, tolerance)
+        return space, products + space[-1] - before, ritz, wrong, count + 1, wanted
+
+    ritz, wrong, wanted = _ritz(space, k, threshold, tolerance)
+    carry = space, space[-1] - probes, ritz, wrong, jnp.asarray(0), wanted
+    _, products, ritz, _, _, wanted = jax.lax.while_loop(unfinished, again, carry)
+    lengths = jnp.linalg.norm(ritz.residuals, axis=1)
+    pairs = Eigenpairs(ritz.values[:k], ritz.vectors[:k], lengths[:k])
+    # What is left of the error lies mostly in the bulk of the spectrum, and is taken off for free.
+    above = ritz.values[:k, None] - jnp.mean(ritz.values[k:])
+    better = pairs.vectors + ritz.residuals[:k] / jnp.where(above > 0, above, jnp.inf)
+    guard = ritz.vectors[jnp.minimum(wanted, len(ritz.vectors) - 1)]
+    none = jnp.zeros_like(better)
+    return Track(pairs, (better, none, none), guard, wanted, products, probes)
+
+
+class _Ritz(NamedTuple):
+    """The best 2k + 1 Ritz pairs (or all), the residual of each a vector, and all coefficients."""
+
+    values: Array
+    vectors: Array
+    residuals: Array
+    images: Array
+
+
+def _ritz(
+    space: _Space, k: int, threshold: Scalar | float, tolerance: float
+) -> tuple[_Ritz, Array, Array]:
+    """Ritz pairs, which of the first k are wanted and not yet accurate, and how many are wanted."""
+    basis, images, used = space
+    matrix = basis @ images.T
+    matrix = (matrix + matrix.T) / 2
+    scale = jnp.max(jnp.sum(jnp.abs(matrix), axis=1))
+    spare = jnp.arange(len(basis)) >= used
+    # Rows that are not used yet stand below all others.
+    matrix = matrix - jnp.diag(jnp.where(spare, 2 * scale + 1, 0))
+    values, combinations = jnp.linalg.eigh(matrix)
+    values, weights = values[::-1], combinations[:, ::-1].T[: 2 * k + 1]
+    vectors, applied = weights @ basis, weights @ images
+    residuals = applied - values[: 2 * k + 1, None] * vectors
+    largest = jnp.max(jnp.where(spare, 0, jnp.abs(values)))
+    wanted = jnp.clip(1 + jnp.sum(values[:k] > threshold), 1, k)
+    wrong = jnp.linalg.norm(residuals[:k], axis=1) > tolerance * largest
+    wrong &= (jnp.arange(k) < wanted) & (jnp.arange(k) < used)
+    return _Ritz(values[: 2 * k + 1], vectors, residuals, applied), wrong, wanted
+
+
+def _shortened(space: _Space, ritz: _Ritz, k: int) -> _Space:
+    """The best Ritz vectors in place of the basis, where there is no room for k more rows."""
+    basis, _, used = space
+    kept = len(ritz.values)
+    full = used + k > len(basis)
+
+    def short() -> _Space:
+        blank = jnp.zeros_like(basis)
+        return blank.at[:kept].set(ritz.vectors), blank.at[:kept].set(ritz.images), used * 0 + kept
+
+    return jax.lax.cond(full, short, lambda: space)
+
+
+def _extended(matvec: Matvec, space: _Space, directions: Array, least: float) -> _Space:
+    """The space with more directions, each made orthogonal to what is there; those of which no more
+    than `least` remains, or nothing beyond rounding, are left out and cost no product."""
+
+    def remainder(basis: Array, vector: Array) -> tuple[Array, Array]:
+        vector = vector - (basis @ vector) @ basis
+        length = jnp.linalg.norm(vector)
+        return vector / jnp.where(length > 0, length, 1), length
+
+    def one(index: Array, space: _Space) -> _Space:
+        basis, images, used = space
+        vector = directions[index]
+        length = jnp.linalg.norm(vector)
+        vector = vector / jnp.where(length > 0, length, 1)
+        vector, left = remainder(basis, vector)
+        vector, again = remainder(basis, vector)
+        rounding = 64 * jnp.finfo(vector.dtype).eps
+        new = (left > jnp.maximum(least, rounding)) & (again > 0.5) & (used < len(basis))
+
+        def added() -> _Space:
+            row = jnp.minimum(used, len(basis) - 1)
+            return basis.at[row].set(vector), images.at[row].set(matvec(vector)), used + 1
+
+        return jax.lax.cond(new, added, lambda: space)
+
+    return jax.lax.fori_loop(0, len(directions), one, space)
