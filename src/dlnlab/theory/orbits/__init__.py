@@ -3,21 +3,31 @@
 from typing import NamedTuple
 
 from dlnlab.theory.base import Prediction
+from dlnlab.theory.orbits import closed_form
+from dlnlab.theory.orbits.closed_form import cascade_period, two_cycle
 from dlnlab.theory.orbits.cycles import Cycle, branch, cycle, scale
 from dlnlab.theory.orbits.doublings import Cascade, Window, doublings, window
+from dlnlab.theory.orbits.layers import LayerCycle, layer_cycle
+from dlnlab.theory.orbits.precision import Judgement, judge
 
-PREDICTIONS: tuple[Prediction, ...] = ()
+PREDICTIONS: tuple[Prediction, ...] = closed_form.PREDICTIONS
 
 __all__ = [
     "PREDICTIONS",
     "Cascade",
     "Cycle",
+    "Judgement",
+    "LayerCycle",
     "Orbit",
     "Window",
     "branch",
+    "cascade_period",
     "cycle",
     "doublings",
+    "judge",
+    "layer_cycle",
     "orbit",
+    "two_cycle",
     "window",
 ]
 

@@ -8,9 +8,14 @@ unstable twin, where the multiplier of both is 1.
 
 from functools import lru_cache
 
+import numpy as np
+from scipy.optimize import brentq
+
 from dlnlab.errors import InputError
 from dlnlab.theory.orbits.kneading import first_word, odd_part, superstable
 from dlnlab.theory.orbits.shooting import Point, corrected, follow, multiplier
+
+_EPSILON = float(np.finfo(np.float64).eps)
 
 
 @lru_cache(maxsize=256)
@@ -29,7 +34,7 @@ def superstable_cycle(depth: int, period: int) -> Point:
 @lru_cache(maxsize=256)
 def doubling_cycle(depth: int, period: int) -> Point:
     """The cycle of the branch at multiplier −1, where it gives way to one of twice the period."""
-    return follow(superstable_cycle(depth, period), depth, "multiplier", -1.0, lambda point: True)
+    return follow(superstable_cycle(depth, period), depth, "multiplier", -1.0)
 
 
 @lru_cache(maxsize=256)
@@ -40,14 +45,33 @@ def birth_rate(depth: int, period: int) -> float:
     if odd_part(period) == 1:
         return doubling_cycle(depth, period // 2).rate
     start = superstable_cycle(depth, period)
-    return follow(start, depth, "multiplier", 1.0, lambda point: True).rate
+    return follow(start, depth, "multiplier", 1.0).rate
 
 
 def cycle_at(depth: int, period: int, rate: float) -> Point:
     """The cycle of the branch at κ, beyond its birth."""
+    start = superstable_cycle(depth, period)
+    if rate < start.rate:
+        return _near_birth(depth, period, rate)
 
-    def grown_apart(point: Point) -> bool:
+    def apart(point: Point) -> bool:
         # The twin born with it has a multiplier above 1, and so has half the period run twice.
         return multiplier(point, depth) < 1
 
-    return follow(superstable_cycle(depth, period), depth, "rate", rate, grown_apart)
+    return follow(start, depth, "rate", rate, apart)
+
+
+def _near_birth(depth: int, period: int, rate: float) -> Point:
+    """By way of the multiplier between 0 and 1: κ is a smooth function of it down to the birth.
+
+    At a given κ two cycles run into one there, and Newton's method loses its digits.
+    """
+    start, birth = superstable_cycle(depth, period), birth_rate(depth, period)
+
+    def cycle(goal: float) -> Point:
+        return follow(start, depth, "multiplier", goal)
+
+    def excess(goal: float) -> float:
+        return (birth if goal == 1 else cycle(goal).rate) - rate
+
+    return cycle(float(brentq(excess, 0.0, 1.0, xtol=_EPSILON, rtol=4 * _EPSILON)))

@@ -54,6 +54,17 @@ def scale(depth: int, target: float) -> tuple[int, float, float]:
     return deep, goal, float(single_path_sharpness(goal, deep))
 
 
+def scaled_rate(learning_rate: float, sharpness: float) -> float:
+    """κ = ηS, an ordinary number; raises InputError where it is none."""
+    rate = positive_number("learning_rate", learning_rate) * sharpness
+    if not 1 / _LARGEST <= rate <= _LARGEST:
+        raise InputError(
+            f"learning_rate is {learning_rate:g}, and its product with S = {sharpness:g} must lie "
+            f"between {1 / _LARGEST:g} and {_LARGEST:g}; take one nearer to 2/S."
+        )
+    return rate
+
+
 def cycle(depth: int, target: float, learning_rate: float, period: int) -> Cycle:
     """The cycle of a period of gradient descent on one balanced chain, stable or not.
 
@@ -72,7 +83,7 @@ def cycle(depth: int, target: float, learning_rate: float, period: int) -> Cycle
     ([7.11288, 12.03346], True)
     """
     deep, goal, sharpness = scale(depth, target)
-    rate = positive_number("learning_rate", learning_rate) * sharpness
+    rate = scaled_rate(learning_rate, sharpness)
     first_word(period)
     if period == 1:
         point = Point(np.zeros(1), rate)

@@ -97,7 +97,11 @@ def _same_branch(one: Point, other: Point) -> bool:
 
 
 def follow(
-    start: Point, depth: int, held: Held, goal: float, allowed: Callable[[Point], bool]
+    start: Point,
+    depth: int,
+    held: Held,
+    goal: float,
+    allowed: Callable[[Point], bool] = lambda point: True,
 ) -> Point:
     """The cycle of the same branch at which κ or the multiplier is `goal`.
 
@@ -105,19 +109,20 @@ def follow(
     converges to the same branch and is halved where it doesn't. `allowed` says which cycles belong
     to the branch besides the order of their points.
     """
-    point, stride = start, goal - held_value(start, depth, held)
-    now = goal - stride
+    point, now = start, held_value(start, depth, held)
+    stride = goal - now
     while now != goal:
         reach = goal if abs(stride) >= abs(goal - now) else now + stride
         found = _advanced(point, depth, held, now, reach)
         if found is not None and _same_branch(start, found) and allowed(found):
             point, now, stride = found, reach, 2 * stride
-        else:
-            stride /= 2
+            continue
+        stride /= 2
         if abs(stride) < _LEAST_STRIDE * max(1.0, abs(now)):
             raise InputError(
-                f"the cycle of period {len(start.logs)} could not be followed beyond {held} "
-                f"{now:.12g}; ask for a step size further from where it is born, or a shorter one."
+                f"the cycle of period {len(start.logs)} is lost at ηS = {point.rate:.12g}, where "
+                "rounding no longer tells its points apart; ask for another step size, or a "
+                "shorter period."
             )
     return point
 
