@@ -69,7 +69,8 @@ def _near_birth(depth: int, period: int, rate: float) -> Point:
     start, birth = superstable_cycle(depth, period), birth_rate(depth, period)
 
     def cycle(goal: float) -> Point:
-        return follow(start, depth, "multiplier", goal)
+        # Before the birth there is half the period run twice, with a multiplier below 1 too.
+        return follow(start, depth, "multiplier", goal, lambda point: point.rate >= birth)
 
     def excess(goal: float) -> float:
         return (birth if goal == 1 else cycle(goal).rate) - rate

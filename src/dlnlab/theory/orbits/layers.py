@@ -57,8 +57,8 @@ def step_jacobian(layers: Array, target: float, learning_rate: float) -> Array:
 def _start(guess: ArrayLike, target: float, rate: float, period: int) -> Array:
     """All points of the guess [step, layer]: as given, or iterated from the first."""
     points = finite("guess", guess)
-    shapes = ((period, points.shape[-1]) if points.ndim == 2 else (-1,)) if points.ndim else ()
-    if not (points.shape == shapes or points.ndim == 1) or points.shape[-1] < 2:
+    given = points.ndim == 1 or (points.ndim == 2 and len(points) == period)
+    if not given or points.shape[-1] < 2:
         raise InputError(
             f"guess is {shown(guess)} of shape {points.shape}, and layer values [layer] of two "
             f"layers or more are needed, or such a row for each of the {period} steps; nest them "
@@ -101,7 +101,7 @@ def _refined(points: Array, target: float, rate: float, unit: float) -> Array | 
     last = np.inf
     with np.errstate(all="ignore"):
         for _ in range(_MOST_ITERATIONS):
-            if not np.isfinite(points).all() or np.abs(points).max() > 1e6 * unit:
+            if not np.isfinite(points).all() or np.abs(points).max() > 1e3 * unit:
                 return None
             move = _newton_step(points, target, rate)
             points = points + move

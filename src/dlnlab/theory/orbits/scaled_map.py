@@ -59,6 +59,8 @@ def top(rate: float, depth: int) -> float:
         parts = (2 * depth - 1) * np.exp(u) - (depth - 1)
         return float(rate / depth * parts * np.exp((1 - 2 / depth) * u) - 1)
 
+    if excess(0.0) <= 0:  # κ = 1 to rounding
+        return 0.0
     lowest = float(np.log((depth - 1) / (2 * depth - 1)))
     return float(brentq(excess, lowest, 0.0, xtol=_EPSILON, rtol=4 * _EPSILON))
 
