@@ -137,6 +137,15 @@ def test_near_its_birth_a_multiplier_leaves_one_as_theory_has_it(depth, period, 
     assert max(near.residual, far.residual) < 1e-12
 
 
+@pytest.mark.parametrize(("depth", "period"), [(1000, 3), (10**6, 15), (2, 13), (4, 40)])
+def test_at_a_tangency_nothing_is_lost(depth, period):
+    """The multiplier held, the cycle is as well conditioned there as anywhere."""
+    _, opens, _, closes = window(depth, 1.0, period)
+    found = cycle(depth, 1.0, opens + 1e-8 * (closes - opens), period)
+    assert 0.99 < found.multiplier < 1
+    assert found.residual < 1e-13 * depth
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.integers(2, 200), st.floats(2.001, 3.19), st.floats(0.05, 20.0))
 def test_the_closed_form_is_newton_s_cycle(depth, scaled, target):

@@ -67,10 +67,11 @@ def _near_birth(depth: int, period: int, rate: float) -> Point:
     At a given κ two cycles run into one there, and Newton's method loses its digits.
     """
     start, birth = superstable_cycle(depth, period), birth_rate(depth, period)
+    # Before a doubling there is half the period run twice, with a multiplier below 1 too.
+    least = birth if odd_part(period) == 1 else 0.0
 
     def cycle(goal: float) -> Point:
-        # Before the birth there is half the period run twice, with a multiplier below 1 too.
-        return follow(start, depth, "multiplier", goal, lambda point: point.rate >= birth)
+        return follow(start, depth, "multiplier", goal, lambda point: point.rate >= least)
 
     def excess(goal: float) -> float:
         return (birth if goal == 1 else cycle(goal).rate) - rate
