@@ -605,6 +605,14 @@ PREDICTION_EXAMPLES: dict[str, Example] = {
             "minimum_stable": {"learning_rate": 0.5},
         },
     ),
+    "two_cycle": Example(
+        {"depth": 3, "target": 10.0, "learning_rate": 0.0345},
+        {"edge_passed": {"learning_rate": 0.03}, "not_doubled": {"learning_rate": 0.04}},
+    ),
+    "cascade_period": Example(
+        {"depth": 3, "target": 10.0, "learning_rate": 0.04},
+        {"in_cascade": {"learning_rate": 0.05}},
+    ),
     "two_layer_flow": Example(
         {"time": [0.0, 1.0], "first": [[0.1, 0.0]], "second": [[0.2]], "target": [[1.0, 2.0]]},
         {
