@@ -10,7 +10,7 @@ from typing import Any
 from dlnlab.theory import curvature, modes, stability, two_layers
 from dlnlab.theory.base import Prediction
 
-TOPICS: tuple[Callable[..., Any], ...] = (stability.stability,)
+TOPICS: tuple[Callable[..., Any], ...] = (stability.stability, curvature.spectrum)
 """Typed functions that return a NamedTuple: their signatures are flags, their fields JSON keys."""
 
 PREDICTIONS: tuple[Prediction, ...] = (
