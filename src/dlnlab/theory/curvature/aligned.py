@@ -74,7 +74,7 @@ def _pairs(
 
 
 def _reads_alike_backwards(kinds: Kinds, forth: _Indices, back: _Indices) -> bool:
-    """Whether a pair's block falls into halves: no layer is lost, and all values are palindromes."""
+    """Whether a pair's block falls into halves: no layer is lost, and values are palindromes."""
     whole_block = len(forth) == len(back) == len(kinds.outward)
     return whole_block and all((w == w[::-1]).all() for w in kinds.layers)
 
