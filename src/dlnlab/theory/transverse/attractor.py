@@ -21,8 +21,8 @@ _EPSILON = float(np.finfo(np.float64).eps)
 def attractor(depth: int, target: float, learning_rate: float) -> Array | None:
     """The attractor of the balanced map that holds the map's top, or None.
 
-    None where the top diverges, or is thrown so near to zero that it does not leave it within 10⁵
-    steps. Layer values in their order in time: one, at a minimum (which is taken as such up to
+    None where the top diverges, or is thrown so near to the saddle at zero that it does not leave
+    it within 10⁵ steps (or, from below at odd depths, ever). Layer values in their order in time: one, at a minimum (which is taken as such up to
     `ηS = 2`); up to `LONGEST_PERIOD`, of a cycle, polished to rounding; or `CHAOTIC_STEPS` of an
     orbit without one. The orbit of the map's top is looked at because no attracting cycle of a
     map with negative Schwarzian derivative is without a critical point.
@@ -66,7 +66,7 @@ def _scaled_attractor(scaled: float, depth: int) -> Array | None:
             return None
         cycle = _cycle(passed[-2 * LONGEST_PERIOD :], step, depth)
         if cycle is not None:
-            return cycle
+            return cycle if len(cycle) > 1 else None  # beyond the edge only the saddle at zero
         u, tail = passed[-1], np.array(passed[-CHAOTIC_STEPS // 2 :])
         with np.errstate(divide="ignore"):
             chaotic = np.log(np.abs(_slope(tail, step, depth))).mean() > 0.01

@@ -11,6 +11,7 @@ from dlnlab.theory.arguments import Array, at_least_zero, positive_number, shown
 from dlnlab.theory.curvature.blocks import pair_blocks
 from dlnlab.theory.transverse.attractor import LONGEST_PERIOD, attractor
 
+_STRETCH = 16  # steps of an orbit between two looks at the growth
 _CHUNK = 64  # steps whose maps are in memory at once
 _LEAST_STEPS, _WORK = 1024, 2**20  # of an average along an orbit: fewer for deep chains
 
@@ -78,16 +79,26 @@ def _cycle_exponent(maps: Iterable[Array]) -> float:
     return (size + math.log(largest)) / count if largest > 0 else -math.inf
 
 
-def _orbit_exponent(maps: Iterable[Array]) -> float:
-    """The mean growth for each step of a generic direction, the first tenth left out."""
-    logs: list[float] = []
-    direction = np.ones(0)
-    for step in maps:
-        direction = step @ direction if logs else step.sum(axis=1)
+def _orbit_exponent(
+    depth: int, targets: tuple[float, float], learning_rate: float, first: Array, second: Array
+) -> float:
+    """The mean growth for each step of a generic direction, the first tenth left out.
+
+    Its part along hidden rotations stays there, and is taken out every few steps.
+    """
+    direction, logs = np.ones(2 * depth), []
+    for start in range(0, len(first) - 1, _STRETCH):
+        steps = slice(start, start + _STRETCH)
+        rotations = hidden_rotations(depth, first[steps][:1], second[steps][:1])[0]
+        along = np.linalg.qr(rotations)[0]
+        direction = direction - along @ (along.T @ direction)
         norm = float(np.linalg.norm(direction))
-        direction = direction / norm
         logs.append(math.log(norm))
-    return float(np.mean(logs[len(logs) // 10 : -1]))  # the last map closes no orbit
+        direction = direction / norm
+        for step in transverse_maps(depth, targets, learning_rate, first[steps], second[steps]):
+            direction = step @ direction
+    left_out = 1 + len(logs) // 10
+    return float(np.sum(logs[left_out:])) / (_STRETCH * (len(logs) - left_out))
 
 
 def _pair_exponent(
@@ -98,7 +109,7 @@ def _pair_exponent(
     if longest > LONGEST_PERIOD:
         steps = np.arange(min(longest, max(_LEAST_STEPS, _WORK // depth**2)))
         pair = first[steps % len(first)], second[steps % len(second)]
-        return _orbit_exponent(_reduced_maps(depth, targets, learning_rate, *pair))
+        return _orbit_exponent(depth, targets, learning_rate, *pair)
     steps = np.arange(math.lcm(len(first), len(second)))
     for phase in range(math.gcd(len(first), len(second))):
         pair = first[steps % len(first)], second[(steps + phase) % len(second)]

@@ -1,6 +1,6 @@
 """From which step size on oscillating modes mix their singular vectors."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -64,6 +64,11 @@ def _sampled(depth: int, targets: Array, edge: float) -> Iterator[tuple[float, f
         steps += 1
 
 
+def _crossing(exponent: Callable[[float], float], low: float, high: float) -> float:
+    """Where it changes sign; along chaotic orbits an average is rough, and a millionth will do."""
+    return float(brentq(exponent, low, high, rtol=1e-12, maxiter=20, disp=False))
+
+
 def mixing_onset(depth: int, targets: ArrayLike) -> float | None:
     """The step size from which on a mixing of the two strongest modes grows along their orbits.
 
@@ -91,7 +96,7 @@ def mixing_onset(depth: int, targets: ArrayLike) -> float | None:
 
     for rate, growth in _sampled(deep, goals, edge):
         if growth > 0:
-            return edge if low == edge else float(brentq(exponent, low, rate, rtol=1e-12))
+            return edge if low == edge else _crossing(exponent, low, rate)
         low = rate
     return None
 
