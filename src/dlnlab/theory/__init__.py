@@ -7,16 +7,22 @@ its agreement with a simulation is evidence.
 from collections.abc import Callable
 from typing import Any
 
-from dlnlab.theory import curvature, modes, stability, two_layers
+from dlnlab.theory import balance, curvature, modes, stability, transverse, two_layers
 from dlnlab.theory.base import Prediction
 
-TOPICS: tuple[Callable[..., Any], ...] = (stability.stability, curvature.spectrum)
+TOPICS: tuple[Callable[..., Any], ...] = (
+    stability.stability,
+    curvature.spectrum,
+    transverse.transverse,
+)
 """Typed functions that return a NamedTuple: their signatures are flags, their fields JSON keys."""
 
 PREDICTIONS: tuple[Prediction, ...] = (
     *modes.PREDICTIONS,
+    *balance.PREDICTIONS,
     *curvature.PREDICTIONS,
     *stability.PREDICTIONS,
+    *transverse.PREDICTIONS,
     *two_layers.PREDICTIONS,
 )
 """Every prediction of the package; the law tests run through it."""

@@ -22,9 +22,11 @@ def attractor(depth: int, target: float, learning_rate: float) -> Array | None:
     """The attractor of the balanced map that holds the map's top, or None.
 
     None where the top diverges, or is thrown so near to the saddle at zero that it does not leave
-    it within 10⁵ steps (or, from below at odd depths, ever). Layer values in their order in time: one, at a minimum (which is taken as such up to
-    `ηS = 2`); up to `LONGEST_PERIOD`, of a cycle, polished to rounding; or `CHAOTIC_STEPS` of an
-    orbit without one. The orbit of the map's top is looked at because no attracting cycle of a
+    it within 10⁵ steps (or, from below at odd depths, ever).
+
+    Layer values in their order in time: one, at a minimum (which is taken as such up to `ηS = 2`);
+    up to `LONGEST_PERIOD`, of a cycle, polished to rounding; or `CHAOTIC_STEPS` of an orbit
+    without one. The orbit of the map's top is looked at because no attracting cycle of a
     map with negative Schwarzian derivative is without a critical point.
     """
     if target == 0:
@@ -88,7 +90,7 @@ def _cycle(tail: list[float], step: float, depth: int) -> Array | None:
 
 
 def _polished(u: float, period: int, step: float, depth: int) -> Array | None:
-    """The cycle of this period through a point near u, if Newton's steps find it and it attracts."""
+    """The attracting cycle of this period through a point near u, if Newton's steps find it."""
     for _ in range(50):
         passed = _steps(u, step, depth, period)
         if passed is None:

@@ -154,7 +154,7 @@ def growth_exponents(depth: int, targets: ArrayLike, learning_rate: float) -> Ar
     depth-balanced chain. Raises InputError for arguments out of range. Source: ghosh2025.6.
 
     >>> growth_exponents(2, [10.0, 8.0], 0.12).round(4).tolist()
-    [[nan, 0.0782], [0.0782, nan]]
+    [[nan, 0.0801], [0.0801, nan]]
     """
     goals, deep = checked_modes(targets), checked_depth(depth)
     step = positive_number("learning_rate", learning_rate)
