@@ -329,11 +329,15 @@ def test_merged_takes_together_what_follows_closely():
     assert eigenvalues[-1] == 0
 
 
-@pytest.mark.parametrize(("outputs", "inputs", "hidden"), [(0, 0, 0), (4, 0, 0), (3, 5, 0), (2, 3, 4)])
+@pytest.mark.parametrize(
+    ("outputs", "inputs", "hidden"), [(0, 0, 0), (4, 0, 0), (3, 5, 0), (2, 3, 4)]
+)
 def test_the_topic_counts_every_parameter_once(outputs, inputs, hidden):
     rng, sigma = np.random.default_rng(10), ((0.7, 0.3), (0.3, 0.1))
     answer = spectrum((3, 2), (1.0, 0.5), sigma, outputs, inputs, hidden)
-    assert answer.hidden == hidden or (not hidden and answer.hidden == min(outputs or 2, inputs or 2))
+    assert answer.hidden == hidden or (
+        not hidden and answer.hidden == min(outputs or 2, inputs or 2)
+    )
     widths = [(answer.inputs, *(answer.hidden,) * (depth - 1), answer.outputs) for depth in (3, 2)]
     values = balanced(np.transpose(sigma), (3, 2))
     weights, target = on_rectangular_svs_set(rng, values, [1.0, 0.5], widths)

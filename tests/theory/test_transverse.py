@@ -54,7 +54,8 @@ def off_diagonal(layers):
 
 def growth_of_a_perturbation(depth, targets, rate, start, steps, size=1e-9):
     """Mean growth of the off-diagonal norm for each step, and the most it grew, as logarithms: a
-    line through its logarithm after a tenth of the steps. The norm is scaled down by a thousand whenever it has grown so much.
+    line through its logarithm after a tenth of the steps. The norm is scaled down by a thousand
+    whenever it has grown so much.
     """
     rng, goal = np.random.default_rng(0), np.diag(targets)
     layers = np.array([np.diag(start)] * depth) + off_diagonal(

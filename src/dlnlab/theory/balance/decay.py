@@ -46,9 +46,7 @@ def _decay_integral(way: Curve, first: float, last: float, target: float, pair: 
         rest = float(np.prod(np.delete(layers, way.least)))
         return float((target - layers.prod()) * kicks * speed / rest)
 
-    low, high = (
-        float(np.arcsinh(u / spread) if spread else np.log(abs(u))) for u in (first, last)
-    )
+    low, high = (float(np.arcsinh(u / spread) if spread else np.log(abs(u))) for u in (first, last))
     return float(quad(integrand, low, high, limit=200, epsabs=0, epsrel=1e-10)[0])
 
 
@@ -67,7 +65,7 @@ def gaps_left(layer_values: ArrayLike, target: float, learning_rate: float) -> A
     >>> gaps_left([1.5, 2.25], 5.0, 0.01).round(6).tolist()
     [0.998404]
     """
-    layers, _ = checked_chain(layer_values, target)
+    layers, _ = checked_chain(layer_values, target, 2)
     goal, step = positive_number("target", target), positive_number("learning_rate", learning_rate)
     chain_flow_end_sharpness(layers, goal)  # refuses a saddle
     way, end = curve(layers), chain_flow_end(layers, goal)
@@ -104,7 +102,7 @@ def partial_balance_gap(layer_values: ArrayLike, target: float, learning_rate: f
     >>> float(partial_balance_gap([1.5, 2.25], 5.0, 0.01).round(6))
     2.808012
     """
-    layers, _ = checked_chain(layer_values, target)
+    layers, _ = checked_chain(layer_values, target, 2)
     left = gaps_left(layers, target, learning_rate)
     return np.asarray(np.abs(adjacent_gaps(layers) * left).max())
 

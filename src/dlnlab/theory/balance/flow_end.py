@@ -41,13 +41,14 @@ def curve(layers: Array) -> Curve:
     return Curve(least, distances, signs)
 
 
-def checked_chain(layer_values: ArrayLike, target: float) -> tuple[Array, float]:
-    """One value for each layer, and one target at or above zero."""
+def checked_chain(layer_values: ArrayLike, target: float, least: int = 1) -> tuple[Array, float]:
+    """One value for each layer, at least so many of them, and one target at or above zero."""
     layers, goal = finite("layer_values", layer_values), at_least_zero("target", target)
-    if layers.ndim != 1 or not layers.size or goal.ndim:
+    if layers.ndim != 1 or layers.size < least or goal.ndim:
         raise InputError(
             f"layer_values has shape {layers.shape} and target is {shown(target)}, and one number "
-            "for each layer and a single target are needed; call once for each mode."
+            f"for each of {least} or more layers and a single target are needed; call once for "
+            "each mode."
         )
     return layers, float(goal)
 
@@ -89,7 +90,11 @@ def chain_flow_end(layer_values: ArrayLike, target: float) -> Array:
     low = np.log(goal) - np.log(others).sum()
     margin = 1e-9 * (1 + abs(low) + abs(high))
     root = brentq(excess, low - margin, high + margin, xtol=_EPSILON, rtol=4 * _EPSILON)
-    return way.layers(sign * float(np.exp(root)))
+    u = float(np.exp(root))
+    # A large logarithm has few digits behind the point: one step of Newton's on the product.
+    slope = ((u / np.hypot(u, way.distances)) ** 2).sum()
+    u -= u * (float(np.prod(np.abs(way.layers(u)))) / goal - 1) / slope
+    return way.layers(sign * u)
 
 
 @prediction(

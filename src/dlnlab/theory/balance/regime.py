@@ -5,7 +5,6 @@ from typing import Literal, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from dlnlab.errors import InputError
 from dlnlab.theory.arguments import at_least_zero, positive_number
 from dlnlab.theory.balance.decay import adjacent_factors, gaps_left, lasting_balance_factor
 from dlnlab.theory.balance.flow_end import chain_flow_end_sharpness, checked_chain
@@ -47,17 +46,11 @@ def balance_regime(layer_values: ArrayLike, target: float, learning_rate: float)
     >>> balance_regime([1.5, 2.25], 5.0, 0.1).regime, balance_regime([1.5, 2.25], 5.0, 0.21).regime
     ('partial', 'decays')
     """
-    layers, _ = checked_chain(layer_values, target)
-    goal, step = (
-        positive_number("target", target),
-        float(at_least_zero("learning_rate", learning_rate)),
-    )
-    if len(layers) < 2:
-        raise InputError(
-            "layer_values has one layer, and at least two are needed to be in balance; add one."
-        )
-    if step == 0:
+    layers, _ = checked_chain(layer_values, target, 2)
+    goal = positive_number("target", target)
+    if np.ndim(learning_rate) == 0 and at_least_zero("learning_rate", learning_rate) == 0:
         return Balance("frozen", 1.0, 1.0, 1.0)
+    step = positive_number("learning_rate", learning_rate)
     factors = adjacent_factors(layers, goal, step)
     following = float(factors[np.argmax(np.abs(factors))])
     lasting = lasting_balance_factor(len(layers), goal, step)
