@@ -13,7 +13,8 @@ from dlnlab.theory.curvature.kinds import count_first
 _EPSILON = float(np.finfo(np.float64).eps)
 _LARGEST = 1e100  # whose square is an ordinary number still
 
-_Size = Annotated[int, Coordinate(least=0, help="0: chosen, see below")]
+_PerMode = Annotated[int, Coordinate(least=0, help="0: one for each target")]
+_Hidden = Annotated[int, Coordinate(least=0, help="0: the smaller of outputs and inputs")]
 
 
 class SpectrumAnswer(NamedTuple):
@@ -62,9 +63,9 @@ def spectrum(
     depths: tuple[int, ...],
     targets: tuple[float, ...],
     sigma: tuple[tuple[float, ...], ...],
-    outputs: _Size = 0,
-    inputs: _Size = 0,
-    hidden: _Size = 0,
+    outputs: _PerMode = 0,
+    inputs: _PerMode = 0,
+    hidden: _Hidden = 0,
 ) -> SpectrumAnswer:
     """Every eigenvalue of the Hessian where aligned, balanced pathways carry given values.
 

@@ -15,7 +15,7 @@ _STRETCH = 16  # steps of an orbit between two looks at the growth
 _CHUNK = 64  # steps whose maps are in memory at once
 _LEAST_STEPS, _WORK = 1024, 2**20  # of an average along an orbit: fewer for deep chains
 
-MOST_DEPTH = 200
+MOST_DEPTH = 100
 """Layers of a chain whose perturbations are followed."""
 
 

@@ -1,6 +1,7 @@
 """From which step size on oscillating modes mix their singular vectors."""
 
 from collections.abc import Callable, Iterator
+from itertools import chain, count
 from typing import NamedTuple
 
 import numpy as np
@@ -49,24 +50,17 @@ def mixing_edge(depth: int, targets: ArrayLike) -> Array:
 
 def _sampled(depth: int, targets: Array, edge: float) -> Iterator[tuple[float, float]]:
     """Step sizes from the first mode's edge on, with the exponent there, until it diverges."""
-    steps = 0
-    while True:
-        ratios = (
-            (1 + _NEAR_THE_EDGE[steps],)
-            if steps < len(_NEAR_THE_EDGE)
-            else (1 + _STRIDE * (steps + 1 - len(_NEAR_THE_EDGE)),)
-        )
-        rate = edge * ratios[0]
+    for beyond in chain(_NEAR_THE_EDGE, count(_STRIDE, _STRIDE)):
+        rate = edge * (1 + beyond)
         exponent = growth_exponent(depth, targets, rate)
         if exponent is None:
             return
         yield rate, exponent
-        steps += 1
 
 
 def _crossing(exponent: Callable[[float], float], low: float, high: float) -> float:
-    """Where it changes sign; along chaotic orbits an average is rough, and a millionth will do."""
-    return float(brentq(exponent, low, high, rtol=1e-12, maxiter=20, disp=False))
+    """Where it changes sign; along chaotic orbits an average is rough, and a few steps will do."""
+    return float(brentq(exponent, low, high, rtol=1e-12, maxiter=12, disp=False))
 
 
 def mixing_onset(depth: int, targets: ArrayLike) -> float | None:
@@ -75,10 +69,12 @@ def mixing_onset(depth: int, targets: ArrayLike) -> float | None:
     Where `growth_exponents` of the first two modes first crosses 0 beyond 2/S_1; None if it does
     not before a mode diverges (or is thrown upon the saddle at zero).
 
-    Searched for in strides of 2 % of 2/S_1, then solved to rounding; a pair whose exponent is
-    positive at once, as that of equal targets, has its onset at 2/S_1. For two layers it is
-    `2/λ_12 = 2/(s_1 + s_2)`: there the multipliers are a complex pair whose product over a
-    2-cycle is 1. For deeper chains it comes a little later, and before 2/S_2.
+    Searched for in strides of 2 % of 2/S_1, then solved; a pair whose exponent is positive at
+    once, as that of equal targets, has its onset at 2/S_1. For two layers it is `2/λ_12 =
+    2/(s_1 + s_2)`: there, on the first mode's 2-cycle, the largest multipliers are a complex pair
+    of product 1. For deeper chains and a first mode on a short cycle it comes a little later, by
+    some per cent; where that mode is chaotic it may come earlier, and is as rough as an average
+    along an orbit, to about a hundredth.
 
     `targets` s [mode], at or above zero, in any order: the two largest, whose λ is the largest, are
     looked at. Assumes aligned modes of one depth-balanced chain. Raises InputError for arguments
