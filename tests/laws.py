@@ -592,6 +592,22 @@ PREDICTION_EXAMPLES: dict[str, Example] = {
         {"zero_loss": {"targets": [2.0]}},
     ),
     "unbalanced_chain_sharpness": Example({"layer_values": [1.0, 2.0]}),
+    "aligned_sharpness": Example(
+        {"layer_values": [[[1.0, 0.5], [0.9, 0.8]]], "targets": [1.0, 0.7], "widths": [(3, 2, 2)]}
+    ),
+    "aligned_top_eigenvalues": Example(
+        {"layer_values": [[[1.0, 0.5], [0.9, 0.8]]], "targets": [1.0, 0.7], "k": 3}
+    ),
+    "mixing_edge": Example({"depth": 3, "targets": [10.0, 9.5]}),
+    "chain_flow_end_sharpness": Example(
+        {"layer_values": [1.5, 2.25], "target": 5.0},
+        {"reaches_a_minimum": {"layer_values": [1.0, -1.0]}},
+    ),
+    "partial_balance_gap": Example(
+        {"layer_values": [1.5, 2.25], "target": 5.0, "learning_rate": 0.1},
+        {"minimum_stable": {"learning_rate": 0.2}},
+    ),
+    "first_growth_edge": Example({"target": 2.0, "depth": 3, "layer_scale": 0.5}),
     "edge_sharpness": Example({"learning_rate": 0.1}),
     "flattest_edge": Example({"depths": [3, 5], "target": 1.0}),
     "map_value": Example({"value": 0.5, "learning_rate": 0.1, "target": 1.0, "depth": 3}),

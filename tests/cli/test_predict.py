@@ -4,6 +4,7 @@ import pytest
 
 from dlnlab import theory
 from dlnlab.theory.orbits import orbit
+from dlnlab.theory.curvature import spectrum
 from dlnlab.theory.stability import stability
 
 
@@ -39,6 +40,44 @@ def test_a_period_of_two_is_asked_for_unless_said_otherwise(dln):
     found = json.loads(said.out)
     assert found["values"] == pytest.approx([7.11288, 12.03346], abs=5e-6)
     assert found["stable"] is True
+
+
+def test_the_spectrum_of_two_pathways(dln):
+    told = [
+        "predict",
+        "spectrum",
+        "--depths",
+        "3,3",
+        "--targets",
+        "1,0.5",
+        "--sigma",
+        "0.7,0.3/0.3,0.2",
+    ]
+    found = json.loads(dln(*told, "--json").out)
+    sigma = ((0.7, 0.3), (0.3, 0.2))
+    plain = {
+        k: list(v) if isinstance(v, tuple) else v
+        for k, v in spectrum((3, 3), (1.0, 0.5), sigma)._asdict().items()
+    }
+    assert found == plain
+    assert sum(found["multiplicities"]) == found["parameters"] == 2 * 3 * 2 * 2
+    sharpness = max(sum(3 * share ** (4 / 3) for share in shares) for shares in sigma)
+    assert found["eigenvalues"][0] == pytest.approx(sharpness, rel=1e-12)
+    wider = json.loads(dln(*told, "--outputs", "4", "--inputs=3", "--json").out)
+    assert (wider["outputs"], wider["inputs"], wider["hidden"]) == (4, 3, 3)
+    assert sum(wider["multiplicities"]) == 2 * (3 * 3 + 3 * 3 + 3 * 4)
+    assert "how often each occurs" in dln(*told).out
+
+
+def test_transverse_stability(dln):
+    told = ["predict", "transverse", "--depth", "3", "--targets", "10,9.5"]
+    found = json.loads(dln(*told, "--json").out)
+    assert list(found) == ["first_mode_edge", "mixing_edge", "onset", "second_mode_edge"]
+    assert sorted(found.values()) == list(found.values())
+    assert found["second_mode_edge"] == pytest.approx(2 / (3 * 9.5 ** (4 / 3)), rel=1e-12)
+    assert "0.0320079" in dln(*told).out
+    never = json.loads(dln("predict", "transverse", "--depth=3", "--targets=10,0", "--json").out)
+    assert (never["onset"], never["second_mode_edge"]) == (None, None)
 
 
 def test_the_table_says_what_the_fields_mean(dln):

@@ -13,9 +13,15 @@ from dlnlab.errors import InputError
 from dlnlab.theory import curvature
 from dlnlab.theory.base import BrokenAssumption
 from dlnlab.theory.curvature import (
+    Spectrum,
+    aligned_sharpness,
+    aligned_spectrum,
+    aligned_top_eigenvalues,
     chain_minimum_spectrum,
+    merged,
     minimum_spectrum,
     sharpness_at_minimum,
+    spectrum,
     svs_spectrum,
     unbalanced_chain_sharpness,
 )
@@ -216,6 +222,139 @@ def test_svs_spectrum_at_saddles():
     np.testing.assert_allclose(chain[0], -(depth - 1) * chain[-1], rtol=64 * EPS)
 
 
+def diagonal(rows, columns, values):
+    made = np.zeros((rows, columns))
+    made[np.arange(len(values)), np.arange(len(values))] = values
+    return made
+
+
+def on_rectangular_svs_set(rng, layer_values, targets, widths):
+    """Layers of these widths, diagonal in random frames, and the target's matrix."""
+    first, last = (orthogonal(rng, widths[0][end]) for end in (0, -1))
+    pathways = []
+    for layers, around in zip(layer_values, widths, strict=True):
+        frames = [first, *(orthogonal(rng, width) for width in around[1:-1]), last]
+        pathways.append(
+            [
+                frames[k + 1] @ diagonal(around[k + 1], around[k], w) @ frames[k].T
+                for k, w in enumerate(layers)
+            ]
+        )
+    return pathways, last @ diagonal(len(last), len(first), targets) @ first.T
+
+
+RECTANGLES = [
+    ([(4, 2, 3)], False),  # more inputs and outputs than hidden units: a bottleneck
+    ([(2, 2, 2, 5)], False),
+    ([(5, 3, 2, 3, 3)], False),
+    ([(2, 4, 4, 3)], False),  # hidden layers wider than both ends
+    ([(1, 3, 1)], False),
+    ([(3, 2)], False),  # a single layer
+    ([(3, 2, 4), (3, 4)], False),
+    ([(3, 2, 4), (3, 4, 3, 4)], False),
+    ([(4, 3, 3, 4), (4, 2, 4), (4, 4)], False),
+    ([(4, 3, 3, 4), (4, 2, 4), (4, 4)], True),  # alike from both ends, of two kinds of room
+    ([(3, 3, 3, 3), (3, 3, 3)], True),  # and square: blocks fall into halves
+]
+
+
+@pytest.mark.parametrize(("widths", "alike"), RECTANGLES)
+def test_aligned_spectrum_of_any_widths_against_autodiff(widths, alike):
+    rng = np.random.default_rng(len(widths) + widths[0][0])
+    for _ in range(3):
+        values = [
+            [rng.uniform(-1.3, 1.3, min(sides)) for sides in pairwise(around)] for around in widths
+        ]
+        if alike:
+            values = [[(w + v) / 2 for w, v in zip(p, p[::-1], strict=True)] for p in values]
+        targets = rng.uniform(0, 2, min(widths[0][0], widths[0][-1]))
+        found = aligned_spectrum(values, targets, widths)
+        weights, target = on_rectangular_svs_set(rng, values, targets, widths)
+        expected = hessian_spectrum(weights, target)
+        assert found.multiplicities.sum() == len(expected)
+        assert (np.diff(found.eigenvalues) <= 0).all()
+        every = np.repeat(*found)
+        assert_same_spectrum(every, expected)
+        norm = np.abs(expected).max()
+        assert np.abs(every[::-1] - expected).max() < 1e-12 * norm
+        assert abs(aligned_sharpness(values, targets, widths) - expected[-1]) < 1e-12 * norm
+        top = aligned_top_eigenvalues(values, targets, widths, k=4)
+        np.testing.assert_allclose(top, expected[::-1][:4], rtol=0, atol=1e-12 * norm)
+
+
+def test_modes_that_cannot_be_told_apart_are_diagonalised_once():
+    rng, widths = np.random.default_rng(8), [(7, 6, 6, 6)]
+    values = [[np.array([1.2, 0.7, 0.7, 0.7]), *rng.uniform(0.5, 1, (2, 1)).repeat(4, 1)]]
+    targets = np.array([1.0, 0.5, 0.5, 0.5])
+    found = aligned_spectrum(values, targets, widths)
+    # Four kinds: the first; three alike; two without values; one more input without hidden units.
+    assert len(found.eigenvalues) == 3 * 3 + 0 + (5 * 6) + 3 * 1
+    padded = [[np.pad(w, (0, 2)) for w in values[0]]]
+    weights, target = on_rectangular_svs_set(rng, padded, targets, widths)
+    assert_same_spectrum(np.repeat(*found), hessian_spectrum(weights, target))
+
+
+def test_a_spectrum_beyond_dense_hessians_has_the_right_trace():
+    """2·10⁵ eigenvalues of 20 layers of 100 × 100: the trace is that of the Gauss-Newton part, and
+    the sum of squares that of all second derivatives, written out."""
+    rng, size, depth = np.random.default_rng(9), 100, 20
+    layers, targets = rng.uniform(0.9, 1.1, (depth, size)), rng.uniform(0, 2, size)
+    found = aligned_spectrum([layers], targets)
+    assert found.multiplicities.sum() == depth * size**2
+    before = np.array([layers[:k].prod(axis=0) for k in range(depth)])
+    after = np.array([layers[k + 1 :].prod(axis=0) for k in range(depth)])
+    trace = sum((after[k] ** 2).sum() * (before[k] ** 2).sum() for k in range(depth))
+    square = 0.0
+    residual = layers.prod(axis=0) - targets
+    for k in range(depth):
+        for m in range(depth):
+            square += ((after[k] * after[m]) ** 2).sum() * ((before[k] * before[m]) ** 2).sum()
+            if k < m:
+                between = layers[k + 1 : m].prod(axis=0)
+                coupling = np.outer(residual * after[m] * before[k], between)
+                gauss = np.diag(after[k] * before[k] * after[m] * before[m])
+                # On the diagonal both parts fall on one entry.
+                square += 2 * ((coupling + gauss) ** 2 - gauss**2).sum()
+    np.testing.assert_allclose((found.eigenvalues * found.multiplicities).sum(), trace, rtol=1e-12)
+    np.testing.assert_allclose(
+        (found.eigenvalues**2 * found.multiplicities).sum(), square, rtol=1e-12
+    )
+
+
+def test_merged_takes_together_what_follows_closely():
+    given = Spectrum(np.array([3.0, 1.0 + 1e-13, 1.0, 0.5, 1e-13, -1e-13]), np.arange(1, 7))
+    eigenvalues, multiplicities = merged(given, 1e-12)
+    np.testing.assert_allclose(eigenvalues, [3.0, 1.0, 0.5, 0.0], rtol=1e-12)
+    assert multiplicities.tolist() == [1, 5, 4, 11]
+    assert eigenvalues[-1] == 0
+
+
+@pytest.mark.parametrize(
+    ("outputs", "inputs", "hidden"), [(0, 0, 0), (4, 0, 0), (3, 5, 0), (2, 3, 4)]
+)
+def test_the_topic_counts_every_parameter_once(outputs, inputs, hidden):
+    rng, sigma = np.random.default_rng(10), ((0.7, 0.3), (0.3, 0.1))
+    answer = spectrum((3, 2), (1.0, 0.5), sigma, outputs, inputs, hidden)
+    assert answer.hidden == hidden or (
+        not hidden and answer.hidden == min(outputs or 2, inputs or 2)
+    )
+    widths = [(answer.inputs, *(answer.hidden,) * (depth - 1), answer.outputs) for depth in (3, 2)]
+    values = balanced(np.transpose(sigma), (3, 2))
+    weights, target = on_rectangular_svs_set(rng, values, [1.0, 0.5], widths)
+    expected = hessian_spectrum(weights, target)
+    assert answer.parameters == sum(answer.multiplicities) == len(expected)
+    assert (np.diff(answer.eigenvalues) < 0).all()
+    assert_same_spectrum(np.repeat(answer.eigenvalues, answer.multiplicities), expected)
+
+
+def test_the_topic_at_a_minimum_of_one_chain_is_the_closed_form():
+    answer = spectrum((3,), (2.0, 1.0), ((2.0,), (1.0,)), outputs=4, inputs=5)
+    closed = chain_minimum_spectrum([2.0, 1.0], 3, outputs=4, inputs=5)
+    assert answer.eigenvalues[-1] == 0
+    np.testing.assert_allclose(answer.eigenvalues[:-1], closed.eigenvalues, rtol=1e-13)
+    np.testing.assert_array_equal(answer.multiplicities[:-1], closed.multiplicities)
+
+
 @pytest.mark.parametrize(
     "ask",
     [
@@ -235,8 +374,29 @@ def test_svs_spectrum_at_saddles():
         lambda: svs_spectrum((([1.0], [1.0]),), [1.0, 2.0]),
         lambda: svs_spectrum((([1.0], []),), [1.0]),
         lambda: svs_spectrum((([1.0], [1.0]),), [-1.0]),
+        lambda: svs_spectrum((), [1.0]),
+        lambda: svs_spectrum(((1.0, 1.0),), [1.0]),
+        lambda: svs_spectrum((([1e200], [1e200]),), [1.0]),
+        lambda: svs_spectrum((([np.nan], [1.0]),), [1.0]),
+        lambda: aligned_spectrum((([1.0], [1.0]),), [1.0], [(1, 1)]),
+        lambda: aligned_spectrum((([1.0], [1.0]),), [1.0], [(1, 0, 1)]),
+        lambda: aligned_spectrum((([1.0], [1.0, 1.0]),), [1.0], [(1, 1, 2)]),
+        lambda: aligned_spectrum((([1.0], [1.0]),), [1.0, 1.0], [(1, 2, 2)]),
+        lambda: aligned_spectrum((([1.0],), ([1.0],)), [1.0], [(1, 2), (2, 2)]),
+        lambda: aligned_spectrum((([1.0], [1.0]),), [1.0], [(1, 10**10, 1)]),
+        lambda: aligned_spectrum([[[1.0]] * 3000], [1.0]),
+        lambda: aligned_top_eigenvalues((([1.0], [1.0]),), [1.0], k=0),
+        lambda: spectrum((3,), (1.0,), ((1.0,), (0.5,))),
+        lambda: spectrum((3, 3), (1.0,), ((1.0,),)),
+        lambda: spectrum((3,), (), ()),
+        lambda: spectrum((3,), (1.0,), ((-1.0,),)),
+        lambda: spectrum((3,), (1.0,), ((np.nan,),)),
+        lambda: spectrum((3,), (1e150,), ((1.0,),)),
+        lambda: spectrum((3,), (1.0, 1.0), ((1.0,), (1.0,)), outputs=1),
+        lambda: spectrum((3,), (1.0, 1.0), ((1.0,), (1.0,)), hidden=1),
+        lambda: spectrum((10**12,), (1.0,), ((1.0,),)),
     ],
 )
 def test_what_cannot_be_used_is_refused_in_a_sentence(ask):
-    with pytest.raises(InputError, match=r"need|assumes"):
+    with pytest.raises(InputError, match=r"need|assumes|allowed"):
         ask()

@@ -7,17 +7,24 @@ its agreement with a simulation is evidence.
 from collections.abc import Callable
 from typing import Any
 
-from dlnlab.theory import curvature, modes, orbits, stability, two_layers
+from dlnlab.theory import balance, curvature, modes, orbits, stability, transverse, two_layers
 from dlnlab.theory.base import Prediction
 
-TOPICS: tuple[Callable[..., Any], ...] = (stability.stability, orbits.orbit)
+TOPICS: tuple[Callable[..., Any], ...] = (
+    stability.stability,
+    curvature.spectrum,
+    orbits.orbit,
+    transverse.transverse,
+)
 """Typed functions that return a NamedTuple: their signatures are flags, their fields JSON keys."""
 
 PREDICTIONS: tuple[Prediction, ...] = (
     *modes.PREDICTIONS,
+    *balance.PREDICTIONS,
     *curvature.PREDICTIONS,
     *stability.PREDICTIONS,
     *orbits.PREDICTIONS,
+    *transverse.PREDICTIONS,
     *two_layers.PREDICTIONS,
 )
 """Every prediction of the package; the law tests run through it."""

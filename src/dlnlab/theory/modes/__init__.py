@@ -5,7 +5,7 @@ a mode is then a set of scalar chains, one for each pathway, that share one resi
 """
 
 from dlnlab.theory.modes import descent, flow, pathways
-from dlnlab.theory.modes.descent import balance_gap_next, descent_map
+from dlnlab.theory.modes.descent import balance_factor, balance_gap_next, descent_map
 from dlnlab.theory.modes.flow import flow_time, flow_value
 from dlnlab.theory.modes.pathways import (
     conserved_z_increment,
@@ -16,6 +16,7 @@ from dlnlab.theory.modes.pathways import (
 
 __all__ = [
     "PREDICTIONS",
+    "balance_factor",
     "balance_gap_next",
     "conserved_z_increment",
     "descent_map",

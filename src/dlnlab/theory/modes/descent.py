@@ -68,6 +68,22 @@ def descent_map(
     )
 
 
+def balance_factor(residual: ArrayLike, other_values: ArrayLike, learning_rate: float) -> Array:
+    """What one step of gradient descent multiplies the gap between two layers by, exactly.
+
+    `1 − η² r² Π_{m≠i,j} w_m²`: between −1 and 1, so that the gap shrinks, iff
+    `η² r² Π_{m≠i,j} w_m² < 2`; below 0 it changes its sign, below −1 it grows.
+
+    Arguments as those of `balance_gap_next`. Source: ghosh2025.4.
+
+    >>> float(balance_factor(-1.0, [0.5], 0.2))
+    0.99
+    """
+    step = positive("learning_rate", learning_rate)
+    others = finite("other_values", other_values).prod(axis=0)
+    return np.asarray(1 - (step * finite("residual", residual) * others) ** 2)
+
+
 @prediction("balance_gap", symbol="b⁺", source="ghosh2025.4")
 def balance_gap_next(
     gap: ArrayLike, residual: ArrayLike, other_values: ArrayLike, learning_rate: float
@@ -84,10 +100,8 @@ def balance_gap_next(
     >>> float(balance_gap_next(2.0, -1.0, [0.5], 0.2))
     1.98
     """
-    step = positive("learning_rate", learning_rate)
-    others = finite("other_values", other_values).prod(axis=0)
-    kick = step * finite("residual", residual) * others
-    return np.asarray(finite("gap", gap) * (1 - kick**2))
+    factor = balance_factor(residual, other_values, learning_rate)
+    return np.asarray(finite("gap", gap) * factor)
 
 
 PREDICTIONS: tuple[Prediction, ...] = (balance_gap_next,)
