@@ -3,8 +3,8 @@ import json
 import pytest
 
 from dlnlab import theory
-from dlnlab.theory.orbits import orbit
 from dlnlab.theory.curvature import spectrum
+from dlnlab.theory.orbits import orbit
 from dlnlab.theory.stability import stability
 
 
