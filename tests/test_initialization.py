@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from dlnlab.errors import InputError
-from dlnlab.initialization import balanced, gaussian, scaled_identity
-from dlnlab.networks import Modes, Pathways, chain, pathway_products, square
+from dlnlab.initialization import balanced, gaussian, scaled_identity, zero_last_layer
+from dlnlab.networks import BalancedModes, Modes, Pathways, chain, pathway_products, square
 from dlnlab.observables import balance_gap, mode_values, svs_error
 from dlnlab.problem import Problem
 from dlnlab.tasks import Whitened
@@ -91,3 +91,24 @@ def test_shapes_that_do_not_fit_are_named():
         Modes((1001, 1000), 1)
     with pytest.raises(InputError, match="the network needs"):
         square(2, (2,)).check(((np.eye(2),),))
+
+
+def test_a_last_layer_of_zeros_starts_at_zero_and_moves_in_the_basis_of_the_target():
+    with jax.enable_x64(True):
+        problem = Problem(Pathways(((4, 6, 3), (4, 5, 7, 3))), rectangular().task)
+        params = zero_last_layer(problem, 0.3)
+        for pathway in params:
+            assert not np.any(pathway[-1])
+            for layer in pathway[1:-1]:
+                np.testing.assert_allclose(layer, 0.3 * np.eye(*layer.shape), atol=1e-15)
+        assert np.all(np.asarray(problem.end_to_end(params)) == 0)
+        last = problem.gradient(params)[0][-1]
+        task = problem.task
+        turned = np.asarray(task.left.T @ last)[:, :3]
+        np.testing.assert_allclose(turned, np.diag(np.diag(turned)), atol=1e-14)
+        assert np.all(np.abs(np.diag(turned)) > 0)
+
+
+def test_a_last_layer_of_zeros_needs_layers_of_its_own():
+    with pytest.raises(InputError, match="layers of their own"):
+        zero_last_layer(Problem(BalancedModes((3,), 1), Whitened(jnp.array([1.0]))), 0.1)

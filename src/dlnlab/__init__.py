@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     )
     from dlnlab.errors import InputError
     from dlnlab.experiment import Bound, Experiment
-    from dlnlab.initialization import balanced, gaussian, scaled_identity
+    from dlnlab.initialization import balanced, gaussian, scaled_identity, zero_last_layer
     from dlnlab.networks import (
         BalancedModes,
         LinearNetwork,
@@ -57,7 +57,7 @@ _HOMES = MappingProxyType(
         ),
         "dlnlab.errors": ("InputError",),
         "dlnlab.experiment": ("Bound", "Experiment"),
-        "dlnlab.initialization": ("balanced", "gaussian", "scaled_identity"),
+        "dlnlab.initialization": ("balanced", "gaussian", "scaled_identity", "zero_last_layer"),
         "dlnlab.networks": (
             "BalancedModes",
             "LinearNetwork",
@@ -126,6 +126,7 @@ __all__ = [
     "reduce",
     "scaled_identity",
     "square",
+    "zero_last_layer",
 ]
 
 _OWNERS = {name: home for home, names in _HOMES.items() for name in names}

@@ -45,6 +45,36 @@ def scaled_identity(problem: Problem, alphas: tuple[float | Array, ...] | Array)
     )
 
 
+def zero_last_layer(problem: Problem, layer_scale: float | Array) -> Params:
+    """Aligned layers `W_l = αI` for l < L and `W_L = 0`, rotated to the target (ghosh2025 §2).
+
+    The network starts at W = 0 and is no saddle there: the last layer has a gradient.
+
+    **Arguments:** `layer_scale` is the scale α > 0 of each layer but the last, in every pathway.
+
+    **Raises:** `InputError` for balanced modes, whose layers are equal, and for pathways of depth
+    1, which would start at 0 for good.
+
+    >>> from dlnlab.networks import Modes
+    >>> from dlnlab.tasks import Whitened
+    >>> zero_last_layer(Problem(Modes((2,), 1), Whitened(jnp.array([1.0]))), 0.5)
+    ((Array([0.5], dtype=float32), Array([0.], dtype=float32)),)
+    """
+    shapes, dtype = problem.network.shapes, problem.task.target.dtype
+    if isinstance(problem.network, BalancedModes) or min(map(len, shapes)) < 2:
+        raise InputError(
+            f"a last layer of zeros was asked of {type(problem.network).__name__} of depths "
+            f"{tuple(map(len, shapes))}, and layers of their own, two at least, are needed; take "
+            "Modes or matrices of depth 2 or more."
+        )
+    made = []
+    for pathway in shapes:
+        *first, final = _aligned_isometries(problem, pathway)
+        scaled = [jnp.asarray(layer_scale, dtype) * layer for layer in first]
+        made.append((*scaled, jnp.zeros_like(final)))
+    return tuple(made)
+
+
 def _aligned_isometries(problem: Problem, pathway: tuple[tuple[int, ...], ...]) -> list[Array]:
     """Layers of ones (modes) or of identities that carry V to U."""
     task, dtype = problem.task, problem.task.target.dtype
