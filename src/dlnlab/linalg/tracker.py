@@ -74,11 +74,11 @@ def follow(
 
     >>> spectrum = jnp.linspace(-1.0, 1.0, 200)
     >>> key = jax.random.key(0)
-    >>> track = begin(lambda v: spectrum * v, key, 200, 2)
+    >>> track = begin(lambda v: spectrum * v, key, 200, 2, tolerance=1e-3)
     >>> fresh = jax.random.normal(key, (200,))
-    >>> track = follow(lambda v: (spectrum + 0.01) * v, track, fresh)
-    >>> [round(float(value), 3) for value in track.pairs.values], int(track.products)
-    ([1.01, 1.0], 2)
+    >>> track = follow(lambda v: (spectrum + 0.01) * v, track, fresh, tolerance=1e-3)
+    >>> [round(float(value), 3) for value in track.pairs.values]
+    [1.01, 1.0]
     """
     rows = jnp.arange(track.pairs.values.size)[:, None] < track.following
     last, older, oldest = (vectors * rows for vectors in track.history)

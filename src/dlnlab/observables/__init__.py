@@ -2,7 +2,12 @@
 
 from dlnlab.observables import curvature, endpoints, fit, pathways, spectrum
 from dlnlab.observables.base import Observable, observable
-from dlnlab.observables.curvature import sharpness, top_eigenvalues
+from dlnlab.observables.curvature import (
+    hessian_density,
+    hessian_trace,
+    sharpness,
+    top_eigenvalues,
+)
 from dlnlab.observables.endpoints import flow_end_sharpness
 from dlnlab.observables.fit import gradient_norm, loss, test_loss
 from dlnlab.observables.pathways import (
@@ -37,6 +42,8 @@ __all__ = [
     "end_to_end",
     "flow_end_sharpness",
     "gradient_norm",
+    "hessian_density",
+    "hessian_trace",
     "layer_singular_values",
     "loss",
     "mode_values",

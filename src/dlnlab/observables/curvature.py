@@ -27,12 +27,18 @@ class TopEigenvalues(NamedTuple):
     residual: Float[Array, " eigenvalue"]
 
 
-def _top(problem: Problem, params: Params, k: int) -> linalg.Eigenpairs:
+def _operator(problem: Problem, params: Params) -> tuple[linalg.Matvec, Array]:
+    """The Hessian as a function of flat vectors, and the flat parameters."""
     flat, unravel = ravel_pytree(params)
 
     def matvec(vector: Array) -> Array:
         return ravel_pytree(problem.hessian_vector(params, unravel(vector)))[0]
 
+    return matvec, flat
+
+
+def _top(problem: Problem, params: Params, k: int) -> linalg.Eigenpairs:
+    matvec, flat = _operator(problem, params)
     start, k = jax.random.normal(jax.random.key(0), flat.shape, flat.dtype), min(k, flat.size)
     if isinstance(problem.network, Diagonal):  # No mode's gradient depends on another mode.
         return linalg.largest_of_blocks(matvec, start, problem.network.map_shape[0], k)
@@ -61,4 +67,56 @@ def top_eigenvalues(problem: Problem, params: Params, k: int = 5) -> TopEigenval
     )
 
 
-EXAMPLES = (sharpness, top_eigenvalues)
+class HessianTrace(NamedTuple):
+    """The trace of the Hessian with its standard error, 0 where it is exact."""
+
+    value: Scalar
+    error: Scalar
+
+
+@observable(symbol="tr ∇²ℓ", formula="sum of all eigenvalues of ∇²ℓ")
+def hessian_trace(problem: Problem, params: Params, probes: int = 10) -> HessianTrace:
+    """The trace of the Hessian, with a standard error.
+
+    Exact up to `linalg.DENSE_LIMIT` parameters; above, from `probes` random vectors of signs, the
+    same ones at every point (`bind(probes=…)` for more).
+    """
+    matvec, flat = _operator(problem, params)
+    if flat.size <= linalg.DENSE_LIMIT:
+        exact = jnp.trace(linalg.dense(matvec, flat.size, flat.dtype))
+        return HessianTrace(exact, jnp.zeros_like(exact))
+    drawn = jax.random.rademacher(jax.random.key(0), (probes, flat.size), flat.dtype)
+    each = jax.lax.map(lambda probe: probe @ matvec(probe), drawn)
+    return HessianTrace(jnp.mean(each), jnp.std(each, ddof=1) / probes**0.5)
+
+
+class SpectralDensity(NamedTuple):
+    """Where the eigenvalues of the Hessian lie, and which share of them each node stands for."""
+
+    value: Float[Array, "probe node"]
+    weight: Float[Array, "probe node"]
+
+
+@observable(
+    dims=("probe", "node"), symbol="ρ(λ)", formula="quadrature nodes of the spectrum of ∇²ℓ"
+)
+def hessian_density(
+    problem: Problem, params: Params, probes: int = 10, nodes: int = 40
+) -> SpectralDensity:
+    """The spectral density of the Hessian as weighted nodes, by stochastic Lanczos quadrature.
+
+    A histogram of the nodes with their weights is the density, smoothed in its middle; each probe
+    is an estimate of its own; NaN where there are fewer parameters than nodes. For networks off the
+    aligned set, of any size; on it `theory.curvature.aligned_spectrum` gives every eigenvalue.
+    """
+    matvec, flat = _operator(problem, params)
+    found = linalg.spectral_density(
+        matvec, jax.random.key(0), flat.size, probes=probes, nodes=nodes, dtype=flat.dtype
+    )
+    missing = ((0, 0), (0, nodes - found.nodes.shape[1]))
+    return SpectralDensity(
+        jnp.pad(found.nodes, missing, constant_values=jnp.nan), jnp.pad(found.weights, missing)
+    )
+
+
+EXAMPLES = (sharpness, top_eigenvalues, hessian_trace, hessian_density)
