@@ -612,6 +612,7 @@ PREDICTION_EXAMPLES: dict[str, Example] = {
     "flattest_edge": Example({"depths": [3, 5], "target": 1.0}),
     "map_value": Example({"value": 0.5, "learning_rate": 0.1, "target": 1.0, "depth": 3}),
     "stability_edge": Example({"target": 1.0, "depth": 20}),
+    "mode_edges": Example({"targets": [10.0, 9.5, 9.0], "depth": 3}),
     "edge_split": Example(
         {"learning_rate": 0.12, "depth": 20, "target": 1.0, "pathways": 2},
         {
@@ -624,6 +625,10 @@ PREDICTION_EXAMPLES: dict[str, Example] = {
     "two_cycle": Example(
         {"depth": 3, "target": 10.0, "learning_rate": 0.0345},
         {"edge_passed": {"learning_rate": 0.03}, "not_doubled": {"learning_rate": 0.04}},
+    ),
+    "amplitudes": Example(
+        {"depth": 3, "targets": [10.0, 9.5, 0.0], "learning_rate": 0.0345},
+        {"not_doubled": {"learning_rate": 0.04}},
     ),
     "cascade_period": Example(
         {"depth": 3, "target": 10.0, "learning_rate": 0.04},

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from dlnlab.theory.base import Prediction
 from dlnlab.theory.orbits import closed_form
-from dlnlab.theory.orbits.closed_form import cascade_period, two_cycle
+from dlnlab.theory.orbits.closed_form import amplitudes, cascade_period, two_cycle
 from dlnlab.theory.orbits.cycles import Cycle, branch, cycle, scale
 from dlnlab.theory.orbits.doublings import Cascade, Window, doublings, window
 from dlnlab.theory.orbits.layers import LayerCycle, layer_cycle
@@ -20,6 +20,7 @@ __all__ = [
     "LayerCycle",
     "Orbit",
     "Window",
+    "amplitudes",
     "branch",
     "cascade_period",
     "cycle",
