@@ -630,6 +630,8 @@ PREDICTION_EXAMPLES: dict[str, Example] = {
         {"depth": 3, "targets": [10.0, 9.5, 0.0], "learning_rate": 0.0345},
         {"not_doubled": {"learning_rate": 0.04}},
     ),
+    "doubling_edges": Example({"depth": 3, "target": 10.0, "count": 4}),
+    "window_edges": Example({"depth": 3, "target": 10.0, "period": 5}),
     "cascade_period": Example(
         {"depth": 3, "target": 10.0, "learning_rate": 0.04},
         {"in_cascade": {"learning_rate": 0.05}},

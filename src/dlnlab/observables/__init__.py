@@ -2,7 +2,7 @@
 
 from dlnlab.observables import curvature, endpoints, fit, pathways, spectrum
 from dlnlab.observables.base import Observable, observable
-from dlnlab.observables.curvature import sharpness, top_eigenvalues
+from dlnlab.observables.curvature import free_sharpness, sharpness, top_eigenvalues
 from dlnlab.observables.endpoints import flow_end_sharpness
 from dlnlab.observables.fit import gradient_norm, loss, test_loss
 from dlnlab.observables.pathways import (
@@ -36,6 +36,7 @@ __all__ = [
     "conserved_z",
     "end_to_end",
     "flow_end_sharpness",
+    "free_sharpness",
     "gradient_norm",
     "layer_singular_values",
     "loss",

@@ -106,22 +106,24 @@ def _moving(measured: xr.Dataset) -> xr.DataArray:
     return measured.amplitude.isel(step=-1) > MOVING * value
 
 
-def found_edges(measured: xr.Dataset) -> np.ndarray[Any, Any]:
-    """Where each mode begins to oscillate, from its amplitudes alone [mode]; NaN where unknown.
+def birth(rates: np.ndarray[Any, Any], sizes: np.ndarray[Any, Any]) -> float:
+    """Where an oscillation begins, from its sizes A at three step sizes beyond, or more.
 
-    Period doubling is a pitchfork: beyond it η is a smooth function of the amplitude squared. The
-    parabola through the first three step sizes at which the mode moves is followed back to 0.
+    Period doubling is a pitchfork: beyond it η is a smooth function of A². The parabola is
+    followed back to A = 0. NaN for fewer than three.
     """
+    return float(np.polyfit(sizes**2, rates, 2)[-1]) if len(rates) > 2 else np.nan
+
+
+def found_edges(measured: xr.Dataset) -> np.ndarray[Any, Any]:
+    """Where each mode begins to oscillate, from its first three amplitudes [mode]."""
     modes = at(measured, representation="modes").sortby("learning_rate")
-    moving, size = _moving(modes), modes.amplitude.isel(step=-1)
-    found = np.full(modes.sizes["mode"], np.nan)
-    for mode in range(len(found)):
-        there = moving.isel(mode=mode).values
-        rates = modes.learning_rate.values[there][:3]
-        if len(rates) == 3:
-            squares = size.isel(mode=mode).values[there][:3] ** 2
-            found[mode] = np.polyfit(squares, rates, 2)[-1]
-    return found
+    moving, size, rates = _moving(modes), modes.amplitude.isel(step=-1), modes.learning_rate.values
+    found = []
+    for mode in range(modes.sizes["mode"]):
+        there = np.flatnonzero(moving.isel(mode=mode).values)[:3]
+        found.append(birth(rates[there], size.isel(mode=mode).values[there]))
+    return np.array(found)
 
 
 def check_edges(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
