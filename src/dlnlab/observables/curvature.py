@@ -71,9 +71,9 @@ def free_sharpness(problem: Problem, params: Params) -> Scalar:
 
     For `BalancedModes` this is the sharpness of the `Modes` that they stand for: the larger of the
     one within the balanced set and of the eigenvalues `−r w^{L−2}` of layers that part from each
-    other, (L − 1)-fold for each mode and pathway. At a minimum r = 0 and it is the former, far below
-    the target the latter. Without residual: nothing is factorised where there is one pathway. For
-    all other networks it is their `sharpness`.
+    other, (L − 1)-fold for each mode and pathway. At a minimum r = 0 and it is the former, far
+    below the target the latter. Without residual: nothing is factorised where there is one
+    pathway. For all other networks it is their `sharpness`.
     """
     network = problem.network
     if not isinstance(network, BalancedModes):

@@ -292,9 +292,7 @@ def plot(measured: xr.Dataset, predicted: xr.Dataset) -> Figure:
     _cloud(sharp, rates, orbit.free_sharpness.values, COLORS[0])
     theory = predicted.sortby("learning_rate")
     edge = predicted_line(sharp, rates, theory.edge_sharpness, "2/η", COLORS[3])
-    (exponent,) = growth.plot(
-        rates, orbit.lyapunov.isel(step=-1), color=COLORS[6], linewidth=0.6, label="Λ"
-    )
+    growth.plot(rates, orbit.lyapunov.isel(step=-1), color=COLORS[6], linewidth=0.6)
     growth.axhline(0, color=INK, linewidth=0.6)
     matrices = _of_matrices(sharp, measured, predicted)
     for ax in axes:

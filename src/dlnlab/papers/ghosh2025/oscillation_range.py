@@ -77,6 +77,8 @@ def _bases(size: int, rotated: bool, seed: int) -> tuple[Array, Array]:
     return jnp.linalg.qr(left)[0], jnp.linalg.qr(right)[0]
 
 
+RATES = tuple(np.round(np.arange(0.0305, 0.0363, 0.00025), 5).tolist())
+
 EXPERIMENT = Experiment(
     build,
     title="How far each mode moves in a step, against the step size",
@@ -86,7 +88,7 @@ EXPERIMENT = Experiment(
     statistics=(Amplitude(),),
     predictions=(Bound(mode_edges), Bound(amplitudes), Bound(mixing_edge)),
     coords={
-        "learning_rate": tuple(np.round(np.arange(0.0305, 0.0363, 0.00025), 5).tolist()),
+        "learning_rate": RATES,
         "representation": ("modes", "matrices", "rotated"),
     },
     cites=("ghosh2025",),
@@ -234,7 +236,8 @@ def plot(measured: xr.Dataset, predicted: xr.Dataset) -> Figure:
     right.set_title("matrices in a random basis, float64")
     mixing = float(at(predicted.mixing_edge, representation="rotated").isel(learning_rate=0))
     edge_line(right, mixing, r"$2/\lambda_{12}$", vertical=True)
-    left.set_ylabel(r"$|\sigma_i(T) - \sigma_i(T-1)|$,  T = 1,500")
+    steps = int(measured.step[-1])
+    left.set_ylabel(rf"$|\sigma_i(T) - \sigma_i(T-1)|$,  T = {steps:,}")
     for ax in (left, right):
         ax.set(xlabel="step size η", ylim=(-0.2, HIGHEST))
     legend_above(figure, [*lines, dots, cycle, _beyond(right, measured)])
