@@ -40,7 +40,7 @@ from dlnlab.theory.base import prediction
 from dlnlab.theory.curvature import aligned_sharpness
 from dlnlab.theory.orbits import doubling_edges, two_cycle, window_edges
 from dlnlab.theory.stability import edge_sharpness, worst_case_return
-from dlnlab.typing import Any, Array
+from dlnlab.typing import Any
 
 KEPT = 64
 PERIODS = (6, 5, 3)
@@ -60,7 +60,7 @@ def build(
 
 
 @prediction("learning_rate_edge", symbol="η_WCR", source="kim2026.7")
-def chaos_end(targets: tuple[float, ...], depth: int) -> Array:
+def chaos_end(targets: tuple[float, ...], depth: int) -> np.ndarray[Any, Any]:
     """The step size at which the strongest mode may be thrown across zero, `γ(L)/S_1`."""
     return np.asarray(worst_case_return(max(targets), depth))
 
