@@ -612,6 +612,7 @@ PREDICTION_EXAMPLES: dict[str, Example] = {
     "flattest_edge": Example({"depths": [3, 5], "target": 1.0}),
     "map_value": Example({"value": 0.5, "learning_rate": 0.1, "target": 1.0, "depth": 3}),
     "stability_edge": Example({"target": 1.0, "depth": 20}),
+    "mode_edges": Example({"targets": [10.0, 9.5, 9.0], "depth": 3}),
     "edge_split": Example(
         {"learning_rate": 0.12, "depth": 20, "target": 1.0, "pathways": 2},
         {
@@ -625,6 +626,12 @@ PREDICTION_EXAMPLES: dict[str, Example] = {
         {"depth": 3, "target": 10.0, "learning_rate": 0.0345},
         {"edge_passed": {"learning_rate": 0.03}, "not_doubled": {"learning_rate": 0.04}},
     ),
+    "amplitudes": Example(
+        {"depth": 3, "targets": [10.0, 9.5, 0.0], "learning_rate": 0.0345},
+        {"not_doubled": {"learning_rate": 0.04}},
+    ),
+    "doubling_edges": Example({"depth": 3, "target": 10.0, "count": 4}),
+    "window_edges": Example({"depth": 3, "target": 10.0, "period": 5}),
     "cascade_period": Example(
         {"depth": 3, "target": 10.0, "learning_rate": 0.04},
         {"in_cascade": {"learning_rate": 0.05}},

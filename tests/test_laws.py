@@ -23,7 +23,7 @@ NOTATION = Path(__file__).parents[1] / "docs" / "notation.md"
 DEEP = (square(2, (9,)), Pathways(((2, 3, *[2] * 8, 3),)), Modes((9, 3), 2))
 
 # Off the diagonal the Hessian of matrices has eigenvalues that their modes have not.
-CURVATURE = {"sharpness", "top_eigenvalues", "flow_end_sharpness"}
+CURVATURE = {"sharpness", "free_sharpness", "top_eigenvalues", "flow_end_sharpness"}
 
 # An integrator with error control is as exact as its tolerance, doubly so in single precision.
 ACCURACY = {("flow_end_sharpness", "float64"): 1e-6, ("flow_end_sharpness", "float32"): 1e-2}

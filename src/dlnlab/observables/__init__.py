@@ -3,6 +3,7 @@
 from dlnlab.observables import curvature, endpoints, fit, pathways, spectrum
 from dlnlab.observables.base import Observable, observable
 from dlnlab.observables.curvature import (
+    free_sharpness,
     hessian_density,
     hessian_trace,
     sharpness,
@@ -41,6 +42,7 @@ __all__ = [
     "conserved_z",
     "end_to_end",
     "flow_end_sharpness",
+    "free_sharpness",
     "gradient_norm",
     "hessian_density",
     "hessian_trace",

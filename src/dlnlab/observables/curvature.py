@@ -1,5 +1,6 @@
 """The top of the Hessian's spectrum, each eigenvalue with its residual."""
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -7,7 +8,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from dlnlab import linalg
-from dlnlab.networks.chains import Diagonal
+from dlnlab.networks.chains import BalancedModes, Diagonal
 from dlnlab.observables.base import observable
 from dlnlab.problem import Problem
 from dlnlab.typing import Array, Float, Params, Scalar
@@ -119,4 +120,40 @@ def hessian_density(
     )
 
 
-EXAMPLES = (sharpness, top_eigenvalues, hessian_trace, hessian_density)
+@observable(
+    symbol="λ_max",
+    formula="largest eigenvalue of ∇²ℓ with all layers free, off the balanced set too",
+)
+def free_sharpness(problem: Problem, params: Params) -> Scalar:
+    """The sharpness of the network itself, whose layers may part, where only balanced ones move.
+
+    For `BalancedModes` this is the sharpness of the `Modes` that they stand for: the larger of the
+    one within the balanced set and of the eigenvalues `−r w^{L−2}` of layers that part from each
+    other, (L − 1)-fold for each mode and pathway. At a minimum r = 0 and it is the former, far
+    below the target the latter. Without residual: nothing is factorised where there is one
+    pathway. For all other networks it is their `sharpness`.
+    """
+    network = problem.network
+    if not isinstance(network, BalancedModes):
+        return sharpness(problem, params).value
+    residual = problem.residual(params)
+    parting = [
+        -residual * layers[0] ** (depth - 2)
+        for layers, depth in zip(network.expand(params), network.depths, strict=True)
+        if depth > 1
+    ]
+    within = [_within(problem, params)]
+    return functools.reduce(jnp.maximum, [jnp.max(values) for values in (*within, *parting)])
+
+
+def _within(problem: Problem, params: Params) -> Array:
+    """The largest eigenvalues of the Hessian within the balanced set."""
+    if len(params) > 1:
+        return _top(problem, params, 1).values
+    # With one pathway the Hessian is diagonal, one number for each mode.
+    ones = jax.tree.map(jnp.ones_like, params)
+    diagonal: Array = problem.hessian_vector(params, ones)[0][0]
+    return diagonal
+
+
+EXAMPLES = (sharpness, free_sharpness, top_eigenvalues, hessian_trace, hessian_density)
