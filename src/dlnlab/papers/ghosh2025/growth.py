@@ -139,12 +139,14 @@ def plot(measured: xr.Dataset, predicted: xr.Dataset) -> Figure:
     """What the first step makes of the gap, and the largest that it becomes."""
     figure, (ax,) = panels(1, 1, height=2.7)
     one = at(measured, layer_scale=0.05)
-    rates, lines = np.atleast_1d(measured.scaled_rate), []
-    for depth, color in ((2, COLORS[0]), (3, COLORS[1])):
-        share = shares(at(one, depth=depth))
-        lines.append(measured_line(ax, rates, share.sel(step=1), f"L = {depth}, first step", color))
-    share = shares(at(one, depth=2)).max("step")
-    lines.append(measured_line(ax, rates, share, "L = 2, largest ever", COLORS[2]))
+    rates = np.atleast_1d(measured.scaled_rate)
+    two, three = (shares(at(one, depth=depth)) for depth in (2, 3))
+    lines = [
+        measured_line(ax, rates, two.max("step"), "L = 2, largest ever", COLORS[2]),
+        measured_line(ax, rates, two.sel(step=1), "L = 2, first step", COLORS[0]),
+        measured_line(ax, rates, three.sel(step=1), "L = 3, first step", COLORS[1]),
+    ]
+    lines[-1].set_linewidth(0.8)
     lines.append(predicted_line(ax, rates, abs(1 - rates**2 / 4), r"$|1-\eta^2s^2|$"))
     edge = 2 * at(predicted.first_growth_edge / predicted.stability_edge, depth=2)
     edge_line(ax, float(edge.max()), "2√2", vertical=True)
