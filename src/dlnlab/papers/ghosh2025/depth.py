@@ -162,12 +162,12 @@ def plot(measured: xr.Dataset, predicted: xr.Dataset) -> Figure:
     for ax, place in zip(axes, places, strict=True):
         found = at(measured.sharpness / predicted.edge_sharpness, **place)
         own = at(measured.learning_rate / predicted.stability_edge, **place)
-        run = measured_line(ax, steps, found, "descent", COLORS[place["depth"] % len(COLORS)])
+        run = measured_line(ax, steps, found, "descent", COLORS[0])
         run.set_linewidth(0.8)
-        edge = ax.axhline(1, color="#57606a", linewidth=0.8, label="edge, λ = 2/η")
+        edge = predicted_level(ax, 1, "edge, λ = 2/η", COLORS[1])
         level = predicted_level(ax, float(own), "minimum, λ = S")
         ax.set_title(f"L = {place['depth']}, s = {place['target']:g}")
-        ax.set_ylim(-0.6, 2.6)
+        ax.set_ylim(-0.05, 2.6)
         log_step_axis(ax, "" if place["target"] != targets[-1] else "step")
     for ax in axes[:: depths.size]:
         ax.set_ylabel("ηλ/2")

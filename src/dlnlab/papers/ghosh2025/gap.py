@@ -263,8 +263,9 @@ def _gaps(ax: Axes, measured: xr.Dataset, predicted: xr.Dataset) -> Line2D:
 
 def _decays(ax: Axes, measured: xr.Dataset) -> list[Line2D]:
     """The slope of theory beside each gap that decays to zero; returns one line of these."""
-    steps, lines = measured.step.values, []
-    for rate, regime in zip(measured.learning_rate.values, regimes(measured), strict=True):
+    rates, lines = np.atleast_1d(measured.learning_rate.values), []
+    steps = measured.step.values
+    for rate, regime in zip(rates, regimes(measured), strict=True):
         lasting = lasting_balance_factor(2, float(measured.target), float(rate))
         if regime == "decays" and lasting:
             from_middle = steps - steps[steps.size // 4]
