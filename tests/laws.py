@@ -607,6 +607,10 @@ PREDICTION_EXAMPLES: dict[str, Example] = {
         {"layer_values": [1.5, 2.25], "target": 5.0, "learning_rate": 0.1},
         {"minimum_stable": {"learning_rate": 0.2}},
     ),
+    "trusted_gap": Example(
+        {"layer_values": [1.5, 2.25], "target": 5.0, "learning_rate": 0.18, "at": (0, 1, 20)},
+        {"two_layers": {"layer_values": [1.5, 2.25, 1.0]}, "short": {"at": (0, 5001)}},
+    ),
     "first_growth_edge": Example({"target": 2.0, "depth": 3, "layer_scale": 0.5}),
     "edge_sharpness": Example({"learning_rate": 0.1}),
     "flattest_edge": Example({"depths": [3, 5], "target": 1.0}),
