@@ -41,7 +41,7 @@ RATES = {
 """Step sizes by the regime of target 5 from (1.5, 2.25)."""
 
 LARGEST = 0.3835
-"""The largest that stays bounded among multiples of 0.0005; the next, 0.384, escapes within 25 steps."""
+"""The largest multiple of 0.0005 that stays bounded; 0.384 escapes within 25 steps."""
 
 
 def _partial(coords: dict[str, Any], measured: xr.Dataset) -> dict[str, Any]:
