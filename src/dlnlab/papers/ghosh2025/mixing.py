@@ -22,6 +22,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from dlnlab.claims import Claim, Verdict
 from dlnlab.dynamics import GradientDescent
@@ -30,7 +31,7 @@ from dlnlab.experiment import Bound, Experiment
 from dlnlab.initialization import gaussian, zero_last_layer
 from dlnlab.networks import square
 from dlnlab.observables import loss, mode_values, off_diagonal_norm
-from dlnlab.plotting import COLORS, FAINT, INK, direct_label, edge_line, legend_above, panels
+from dlnlab.plotting import COLORS, FAINT, INK, edge_line, legend_above, panels
 from dlnlab.plotting import measured as measured_line
 from dlnlab.plotting import predicted as predicted_line
 from dlnlab.problem import Problem
@@ -385,12 +386,11 @@ def plot(measured: xr.Dataset, predicted: xr.Dataset) -> Figure:
     figure, (left, middle, right) = panels(1, 3, height=2.6)
     measured, predicted = _swept(measured), _swept(predicted)
     _norms(left, measured, predicted)
-    lines = _exponents(middle, measured, predicted)
-    _fractions(right, measured)
+    lines = [*_exponents(middle, measured, predicted), *_fractions(right, measured)]
     for ax in (middle, right):
         ax.set_xlabel("step size η")
-        ax.set_xticks([0.031, 0.033, 0.035] if ax.get_xlim()[1] < 0.04 else ax.get_xticks())
-    legend_above(figure, lines)
+        ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+    legend_above(figure, lines, columns=4)
     return figure
 
 
@@ -415,12 +415,26 @@ def _norms(ax: Axes, measured: xr.Dataset, predicted: xr.Dataset) -> None:
         if len(places) > 4 and np.isfinite(slope):
             level = np.mean(np.log(norm[places]) - slope * steps[places])
             predicted_line(ax, steps[places], np.exp(level + slope * steps[places]))
-        height = 10.0 ** (-3 - 3 * index) if places.size else norm[-1] * 10
-        beside = steps[int(np.argmax(norm > height))] if places.size else 4500
-        direct_label(ax, beside, height, f"{rate:g}", COLORS[index])
+        _name(ax, steps[:end], norm[:end], index, rate)
     ax.set(yscale="log", ylim=(1e-17, 10), xlim=(0, 8000), xlabel="step")
     ax.set_ylabel("off-diagonal norm")
     ax.set_title("growth, at η as written")
+
+
+def _name(ax: Axes, steps: Floats, norm: Floats, index: int, rate: float) -> None:
+    """The step size beside its curve: on its right while there is room, or on its left."""
+    level = (-12, -7, -4, -4)[index]
+    grows, left = norm.max() > 10.0**level, index == 3
+    beside = steps[norm < 10.0**level][-1] if grows else 5000
+    ax.annotate(
+        f"{rate:g}",
+        (beside, 10.0**level),
+        (-6 if left else 6, -3),
+        textcoords="offset points",
+        ha="right" if left else "left",
+        color=COLORS[index],
+        fontsize=7.5,
+    )
 
 
 def _exponents(ax: Axes, measured: xr.Dataset, predicted: xr.Dataset) -> list[Line2D]:
@@ -428,8 +442,8 @@ def _exponents(ax: Axes, measured: xr.Dataset, predicted: xr.Dataset) -> list[Li
     rates, found = measured.learning_rate.values, growths(measured)
     over = [dim for dim in predicted.fastest_growth.dims if dim != "learning_rate"]
     largest = predicted.fastest_growth.max(over)
-    (most,) = ax.plot(rates, largest, color=FAINT, linewidth=1.0, label="largest over phases")
-    (own,) = ax.plot([], [], "_", color=INK, ms=7, label="of the own phase")
+    (most,) = ax.plot(rates, largest, color=FAINT, linewidth=1.0, label="predicted, largest")
+    (own,) = ax.plot([], [], "_", color=INK, ms=7, label="predicted, own phase")
     marks = []
     for color, start in zip(COLORS, [name for name in OFF if name in measured.start], strict=False):
         points = found.sel(start=start).transpose("learning_rate", "seed")
@@ -453,14 +467,30 @@ def _edges(ax: Axes, predicted: xr.Dataset) -> None:
 END_COLORS = {"aligned": "#56b4e9", "mixed": "#e69f00", "diverged": INK}
 
 
-def _fractions(ax: Axes, measured: xr.Dataset) -> None:
-    """A bar of all perturbed runs for each step size, and above it how the diagonal runs ended."""
+def _fractions(ax: Axes, measured: xr.Dataset) -> list[Line2D]:
+    """All perturbed runs of each step size, and in a row above them how the diagonal runs ended."""
     found, rates = ends(measured), measured.learning_rate.values
-    width = 0.8 * float(np.diff(rates).min()) if rates.size > 1 else 1e-4
+    between = (rates[1:] + rates[:-1]) / 2
+    borders = np.concatenate([rates[:1], between, rates[-1:]]) if rates.size > 1 else rates * [1, 2]
     off, bottom = found.sel(start=found.start.isin(OFF)), np.zeros(rates.size)
     for code, name in enumerate(ENDS):
         height = (off == code).mean(["start", "seed"]).values
-        ax.bar(rates, height, width, bottom, color=END_COLORS[name], label=name, zorder=2)
+        ax.bar(
+            borders[:-1],
+            height,
+            np.diff(borders),
+            bottom,
+            align="edge",
+            color=END_COLORS[name],
+            zorder=2,
+        )
         bottom = bottom + height
-    ax.set(ylim=(0, 1.02))
+    for start in [name for name in found.start.values if name not in OFF]:
+        codes = found.sel(start=start).isel(seed=0).values
+        ax.scatter(rates, [1.1] * rates.size, 9, [END_COLORS[ENDS[k]] for k in codes], marker="s")
+        ax.annotate(f"{start} start", (rates[0], 1.15), fontsize=7, color=INK)
+    ax.set(ylim=(0, 1.28), yticks=[0, 0.5, 1])
     ax.set_title("fraction of ends")
+    return [
+        Line2D([], [], marker="s", ls="none", color=END_COLORS[name], label=name) for name in ENDS
+    ]
