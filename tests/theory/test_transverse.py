@@ -10,6 +10,7 @@ import pytest
 from dlnlab.errors import InputError
 from dlnlab.theory import transverse
 from dlnlab.theory.transverse import (
+    growth_along,
     growth_exponent,
     growth_exponents,
     hidden_rotations,
@@ -128,6 +129,10 @@ def test_two_cycles_grow_at_the_exponent_of_the_phase_that_is_less_stable():
     ]
     assert min(measured) < 0.5 * max(measured)
     assert growth_exponent(depth, targets, rate) == pytest.approx(max(measured), rel=0.05)
+    # Each phase at its own exponent: from the same step on, the first cycle's first value.
+    for turn, found in enumerate(measured):
+        orbits = cycles[0], np.roll(cycles[1], -turn)
+        assert growth_along(depth, targets, rate, *orbits) == pytest.approx(found, rel=0.05)
 
 
 def test_chaotic_orbits_grow_at_an_average_exponent_before_the_mixing_edge():
@@ -286,6 +291,7 @@ def test_a_mode_that_diverges_or_is_lost_has_no_exponent():
         lambda: growth_exponent(3, (1e200, 0.0), 0.1),
         lambda: growth_exponent(3, (np.nan, 0.5), 0.1),
         lambda: growth_exponent(3, (1.0, 0.5), 0.0),
+        lambda: growth_along(3, (1.0, -0.5), 0.1, np.ones(1), np.ones(1)),
         lambda: mixing_edge(1, (1.0, 0.5)),
         lambda: mixing_onset(3, 1.0),
         lambda: transverse.transverse(2, ()),

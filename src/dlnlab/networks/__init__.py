@@ -1,6 +1,6 @@
 """How a map is parametrised: linear chains in parallel, their modes, and perceptrons."""
 
-from dlnlab.networks import chains, perceptrons
+from dlnlab.networks import chains, diagonal, perceptrons
 from dlnlab.networks.base import (
     MOST_LAYERS,
     LinearNetwork,
@@ -11,9 +11,10 @@ from dlnlab.networks.base import (
     require_linear,
 )
 from dlnlab.networks.chains import BalancedModes, Modes, Pathways, chain, square
+from dlnlab.networks.diagonal import DiagonalLinear
 from dlnlab.networks.perceptrons import ACTIVATIONS, Activation, Perceptrons
 
-EXAMPLES = (*chains.EXAMPLES, *perceptrons.EXAMPLES)
+EXAMPLES = (*chains.EXAMPLES, *diagonal.EXAMPLES, *perceptrons.EXAMPLES)
 
 __all__ = [
     "ACTIVATIONS",
@@ -21,6 +22,7 @@ __all__ = [
     "MOST_LAYERS",
     "Activation",
     "BalancedModes",
+    "DiagonalLinear",
     "LinearNetwork",
     "Modes",
     "Network",

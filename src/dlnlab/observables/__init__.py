@@ -22,6 +22,7 @@ from dlnlab.observables.spectrum import (
     alignment_error,
     end_to_end,
     layer_singular_values,
+    off_diagonal_norm,
     singular_values,
     svs_error,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "loss",
     "mode_values",
     "observable",
+    "off_diagonal_norm",
     "pathway_norms",
     "shares",
     "sharpness",

@@ -50,6 +50,15 @@ def layer_singular_values(problem: Problem, params: Params) -> Float[Array, "pat
     return padded
 
 
+@observable(symbol="‖off(UᵀWV)‖_F", formula="Frobenius norm of UᵀWV off its diagonal")
+def off_diagonal_norm(problem: Problem, params: Params) -> Scalar:
+    """The size of what is off the diagonal of the end-to-end map in the target's basis."""
+    task, made = problem.task, problem.end_to_end(params)
+    if task.left is None or task.right is None:
+        return jnp.zeros((), made.dtype)  # of modes
+    return jnp.linalg.norm(_without_diagonal(_turned(made, task.left, task.right)))
+
+
 @observable(symbol="ε_align", formula="‖UᵀWV − diag‖_F / ‖W‖_F")
 def alignment_error(problem: Problem, params: Params) -> Scalar:
     """The share of the end-to-end map that is off-diagonal in the target's basis."""
@@ -97,10 +106,21 @@ def _partial_grams(problem: Problem, pathway: tuple[Array, ...]) -> list[Array]:
     return grams
 
 
+def _without_diagonal(matrix: Array) -> Array:
+    return matrix - jnp.diag(jnp.diagonal(matrix))
+
+
 def _off_diagonal(matrix: Array) -> Scalar:
     whole = jnp.linalg.norm(matrix)
-    off = jnp.linalg.norm(matrix - jnp.diag(jnp.diagonal(matrix)))
+    off = jnp.linalg.norm(_without_diagonal(matrix))
     return jnp.where(whole > 0, off / jnp.where(whole > 0, whole, 1), 0)
 
 
-EXAMPLES = (singular_values, end_to_end, layer_singular_values, alignment_error, svs_error)
+EXAMPLES = (
+    singular_values,
+    end_to_end,
+    layer_singular_values,
+    off_diagonal_norm,
+    alignment_error,
+    svs_error,
+)

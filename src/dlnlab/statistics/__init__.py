@@ -1,13 +1,20 @@
 """Measurements that need more than one state: `init`, `update`, `read`."""
 
-from dlnlab.statistics import curvature, orbit, outcome, passage
+from dlnlab.statistics import curvature, orbit, oscillation, outcome, passage
 from dlnlab.statistics.base import Statistic
 from dlnlab.statistics.curvature import CurvatureTracker
 from dlnlab.statistics.orbit import Amplitude, Lyapunov, Period
+from dlnlab.statistics.oscillation import HessianShares
 from dlnlab.statistics.outcome import OUTCOMES, Outcome
 from dlnlab.statistics.passage import FirstRise, FirstTime, Maximum
 
-EXAMPLES = (*passage.EXAMPLES, *orbit.EXAMPLES, *outcome.EXAMPLES, *curvature.EXAMPLES)
+EXAMPLES = (
+    *passage.EXAMPLES,
+    *orbit.EXAMPLES,
+    *outcome.EXAMPLES,
+    *curvature.EXAMPLES,
+    *oscillation.EXAMPLES,
+)
 
 __all__ = [
     "EXAMPLES",
@@ -16,6 +23,7 @@ __all__ = [
     "CurvatureTracker",
     "FirstRise",
     "FirstTime",
+    "HessianShares",
     "Lyapunov",
     "Maximum",
     "Outcome",

@@ -2,6 +2,7 @@
 
 from dlnlab.theory.transverse import onset
 from dlnlab.theory.transverse.growth import (
+    growth_along,
     growth_exponent,
     growth_exponents,
     hidden_rotations,
@@ -14,6 +15,7 @@ PREDICTIONS = onset.PREDICTIONS
 __all__ = [
     "PREDICTIONS",
     "Transverse",
+    "growth_along",
     "growth_exponent",
     "growth_exponents",
     "hidden_rotations",

@@ -168,6 +168,33 @@ def growth_exponents(depth: int, targets: ArrayLike, learning_rate: float) -> Ar
     return made
 
 
+def growth_along(
+    depth: int, targets: tuple[float, float], learning_rate: float, first: Array, second: Array
+) -> float:
+    """The growth for each step of what mixes two modes along the cycles given, in their phase.
+
+    As `growth_exponents`, for one pair and one relative phase: `first` and `second` are the layer
+    values of the two modes, [phase] each, in their order in time and from the same step on. Two
+    2-cycles that are in step grow slower than those that are not, and a run keeps to its own.
+
+    Assumes aligned modes of one depth-balanced chain. Raises InputError for arguments out of range.
+    Source: ghosh2025.6.
+
+    >>> from dlnlab.theory.transverse.attractor import attractor
+    >>> first, second = (attractor(3, target, 0.0345) for target in (10.0, 9.5))
+    >>> in_step = (first[0] > first[1]) == (second[0] > second[1])
+    >>> other = np.roll(second, 1)
+    >>> pair = (second, other) if in_step else (other, second)
+    >>> [round(growth_along(3, (10.0, 9.5), 0.0345, first, made), 4) for made in pair]
+    [0.0295, 0.1003]
+    """
+    deep, (one, other) = checked_depth(depth), checked_modes(targets)[:2]
+    step = positive_number("learning_rate", learning_rate)
+    steps = np.arange(math.lcm(len(first), len(second)))
+    orbits = np.asarray(first)[steps % len(first)], np.asarray(second)[steps % len(second)]
+    return _cycle_exponent(_reduced_maps(deep, (float(one), float(other)), step, *orbits))
+
+
 def growth_exponent(depth: int, targets: ArrayLike, learning_rate: float) -> float | None:
     """The largest of `growth_exponents` over the pairs of modes; None where a mode diverges.
 
