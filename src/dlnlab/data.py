@@ -1,6 +1,7 @@
 """Data sets, and how a table of numbers becomes white inputs. Plain NumPy, on the host."""
 
 import functools
+from pathlib import Path
 
 import numpy as np
 
@@ -117,4 +118,84 @@ def digits(count: int = 500, components: int = 10) -> Samples:
         outputs[:count],
         held_out=(inputs[count:], outputs[count:]),
         basis=(left, right.T),
+    )
+
+
+CIFAR_PIXELS = 3 * 32 * 32
+CIFAR_BATCHES = tuple(f"data_batch_{k}.bin" for k in range(1, 6))
+
+
+@functools.lru_cache(maxsize=4)
+def cifar10(folder: str | Path, count: int = 500, components: int = 10) -> Samples:
+    """CIFAR-10 from a folder of your own: the first `count` training images, some tests held out.
+
+    The folder is `cifar-10-batches-bin`, the data set's binary version: in each file a byte for the
+    class and 3072 for the colours of each image. (The Python version is a pickle, which may run
+    any program as it is opened; it is not read.) Inputs are the leading principal components of
+    the training images, white over them; outputs are the ten classes as 0 and 1, less their means
+    over the training images. As many test images as there are training images are held out, if
+    there are so many, and treated likewise.
+
+    **Raises:** `InputError` where files are missing or damaged, and for a count or components that
+    the images do not have.
+    """
+    place = Path(folder)
+    table, classes = _cifar(place, CIFAR_BATCHES, count)
+    if count < 2 or len(table) < count:
+        raise InputError(
+            f"{place} holds {len(table)} of the {count} training images asked for, and 2 or more "
+            "are needed; change the count, or unpack all five training files."
+        )
+    others, other_classes = _cifar(place, ("test_batch.bin",), count)
+    centre, axes = _principal(table, components)
+    labels, other_labels = (np.eye(10)[found] for found in (classes, other_classes))
+    mean = labels.mean(axis=0)
+    held_out = ((others - centre) @ axes, other_labels - mean)
+    return Samples((table - centre) @ axes, labels - mean, held_out=held_out)
+
+
+def _cifar(folder: Path, names: tuple[str, ...], count: int) -> tuple[Table, Table]:
+    """Pixels from 0 to 1 and classes of the first images in these files."""
+    size, found = 1 + CIFAR_PIXELS, [np.empty((0, 1 + CIFAR_PIXELS), np.uint8)]
+    for name in names:
+        left = count - sum(map(len, found))
+        if left <= 0:
+            break
+        try:
+            taken = np.fromfile(folder / name, np.uint8, left * size)
+        except OSError:
+            raise InputError(
+                f"there is no file {name} in {folder}; name the unpacked folder "
+                "cifar-10-batches-bin, the binary version of CIFAR-10 (not that for Python)."
+            ) from None
+        if taken.size % size or (taken[::size] > 9).any():
+            raise InputError(
+                f"{folder / name} is damaged: images are {size} bytes, of which the first is a "
+                "class from 0 to 9; unpack it again."
+            )
+        found.append(taken.reshape(-1, size))
+    rows = np.concatenate(found)
+    return rows[:, 1:] / 255, rows[:, 0].astype(int)
+
+
+def _principal(table: Table, components: int) -> tuple[Table, Table]:
+    """The mean, and the leading principal axes scaled so that the table's own are white."""
+    import scipy.linalg
+
+    centre = table.mean(axis=0)
+    centred = table - centre
+    wide = len(centred) < centred.shape[1]
+    gram = centred @ centred.T if wide else centred.T @ centred
+    most = len(gram)
+    if 1 <= components <= most:
+        values, vectors = scipy.linalg.eigh(gram, subset_by_index=(most - components, most - 1))
+        values, vectors = values[::-1], vectors[:, ::-1]
+        if values[-1] > 1e-10 * values[0]:
+            axes = centred.T @ vectors / np.sqrt(values) if wide else vectors
+            largest = np.abs(axes).argmax(axis=0)
+            signs = np.sign(axes[largest, np.arange(components)])
+            return centre, axes * signs * np.sqrt(len(table) / values)
+    raise InputError(
+        f"{len(table)} images do not have {components} independent components; ask for 1 to "
+        f"{most - 1} at most, and for fewer where images repeat each other."
     )
