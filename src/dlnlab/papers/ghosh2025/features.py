@@ -65,7 +65,8 @@ def build(
         problem = Problem(square(len(TARGETS), (DEPTH,)), task)
         params, largest = zero_last_layer(problem, layer_scale), jnp.asarray(max(TARGETS))
     else:
-        problem = Problem(DiagonalLinear(*task.target.shape, DEPTH), task)
+        outputs, inputs = task.target.shape
+        problem = Problem(DiagonalLinear(outputs, inputs, DEPTH), task)
         first = jnp.full(task.target.shape, layer_scale)
         params = ((first,) * (DEPTH - 1) + (jnp.zeros_like(first),),)
         largest = jnp.max(jnp.abs(task.target))
@@ -130,16 +131,18 @@ def _arguments(coords: dict[str, Any], measured: xr.Dataset) -> dict[str, Any]:
     with jax.enable_x64(True):
         run = build(**coords)
         task = jax.tree.map(np.asarray, run.problem.task)
+        assert isinstance(run.dynamics, GradientDescent)
         rate = float(run.dynamics.learning_rate)
     chain, rotated = coords["network"] == "chain", coords["basis"] == "rotated"
     if chain:
         swing = task.left * _swings(np.array(TARGETS), rate) @ task.right.T
-        loose = max(0.0, rate / _onset(DEPTH, TARGETS) - 1)
+        onset = _onset(DEPTH, TARGETS)
+        loose = 0.0 if onset is None else max(0.0, rate / onset - 1)
     else:
         swing = np.sign(task.target) * _swings(np.abs(task.target), rate)
-        loose = max(0, np.count_nonzero(swing) - 1)
+        loose = max(0.0, float(np.count_nonzero(swing)) - 1)
     bases = {"left": task.left, "right": task.right}
-    return {"swing": swing, **bases, "loose": float(loose) if rotated else 0.0}
+    return {"swing": swing, **bases, "loose": loose if rotated else 0.0}
 
 
 # --- what is measured ---------------------------------------------------------------------------
@@ -172,7 +175,8 @@ EXPERIMENT = Experiment(
 
 def swings(measured: xr.Dataset, name: str = "feature_map") -> xr.DataArray:
     """The sum of squares of W_{t+1} − W_t over the recorded last steps, entry by entry."""
-    return (measured[name].isel(step=slice(-WINDOW, None)).diff("step") ** 2).sum("step", skipna=False)
+    moved = measured[name].isel(step=slice(-WINDOW, None)).diff("step")
+    return (moved**2).sum("step", skipna=False)
 
 
 def feature_shares(measured: xr.Dataset) -> xr.DataArray:
@@ -300,7 +304,7 @@ CLAIMS = (
     ),
     Claim(
         "ghosh2025.7d",
-        "Where the singular pairs are the weights themselves, it oscillates just as the chain does.",
+        "Where the singular pairs are the weights themselves, it oscillates as the chain does.",
         check_control,
         (SETTING, "diagonal target"),
     ),

@@ -132,11 +132,12 @@ def own_growth(
     """
     if np.isnan(values).any():
         return np.nan
-    orbits = [
+    found = (
         _in_phase(_attractor(depth, target, learning_rate), value, depth)
         for target, value in zip(targets, values, strict=True)
-    ]
-    if any(orbit is None or len(orbit) > LONGEST_PERIOD for orbit in orbits):
+    )
+    orbits = [orbit for orbit in found if orbit is not None and len(orbit) <= LONGEST_PERIOD]
+    if len(orbits) < len(targets):
         return np.nan
     pairs = [(i, j) for i in range(len(orbits)) for j in range(i) if targets[i] or targets[j]]
     exponents = [
@@ -452,7 +453,7 @@ def _exponents(ax: Axes, measured: xr.Dataset, predicted: xr.Dataset) -> list[Li
     for color, start in zip(COLORS, [name for name in OFF if name in measured.start], strict=False):
         points = found.sel(start=start).transpose("learning_rate", "seed")
         where = np.repeat(rates, points.sizes["seed"])
-        style = {"marker": MARKS[start], "color": color, "ms": 3, "ls": "none", "zorder": 2}
+        style: dict[str, Any] = {"marker": MARKS[start], "color": color, "ms": 3, "ls": "none"}
         marks += ax.plot(where, points.values.ravel(), label=f"measured, {start}", **style)
         said = predicted.own_growth.sel(start=start).transpose("learning_rate", "seed")
         ax.plot(where, said.values.ravel(), "_", color=INK, ms=7, zorder=3)
