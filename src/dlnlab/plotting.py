@@ -124,6 +124,21 @@ def at(data: Swept, **place: Any) -> Swept:
     return data.sel({name: value for name, value in place.items() if name in data.dims})
 
 
+def with_axes(
+    data: xr.Dataset, predicted: xr.Dataset, names: Sequence[str]
+) -> tuple[xr.Dataset, xr.Dataset]:
+    """Measured and predicted with each of these axes, of length one where it was not swept.
+
+    >>> import xarray as xr
+    >>> one = xr.Dataset({"loss": 2.0}, coords={"seed": 3})
+    >>> [dict(made.sizes) for made in with_axes(one, xr.Dataset({"edge": 1.0}), ("seed",))]
+    [{'seed': 1}, {'seed': 1}]
+    """
+    fixed = {name: data.coords[name] for name in names if name not in data.dims}
+    axes = list(fixed)
+    return data.expand_dims(axes), predicted.assign_coords(fixed).expand_dims(axes)
+
+
 def measured(ax: Axes, x: Any, y: Any, label: str = "", color: str = COLORS[0]) -> Line2D:
     """What was measured: a solid line."""
     return ax.plot(x, y, color=color, linewidth=1.6, label=label, zorder=2)[0]

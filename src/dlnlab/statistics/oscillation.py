@@ -38,10 +38,10 @@ class HessianShares(Statistic):
 
     `Σ_t Σ_{i≤k} (v_i·o_t)² / Σ_t ‖o_t‖²` for each k up to the given one, over the last `window`
     steps. The oscillation is the second difference `o_t = θ_{t+1} − 2θ_t + θ_{t−1}`, in which a
-    steady drift has no part; v_1, v_2, … are eigenvectors of the Hessian at the centre of the
-    oscillation, `θ_t + o_t/4`, the largest algebraic eigenvalue first (θ_t itself lies now on this
-    side, now on the other, and curvature may differ by much between them). NaN before the window,
-    and where there are fewer parameters.
+    steady drift has no part; v_1, v_2, … are eigenvectors of the Hessian at its centre
+    `θ_t + o_t/4`, the largest algebraic eigenvalue first (θ_t itself lies now on this side, now on
+    the other, and curvature may differ by much between them). NaN before the window, and where
+    there are fewer parameters.
 
     Raises InputError for k or a window below 1.
     """

@@ -26,7 +26,7 @@ from dlnlab.initialization import zero_last_layer
 from dlnlab.networks import DiagonalLinear, square
 from dlnlab.observables import end_to_end, loss, observable
 from dlnlab.papers.ghosh2025.mixing import random_bases
-from dlnlab.plotting import COLORS, legend_above, panels
+from dlnlab.plotting import COLORS, legend_above, panels, with_axes
 from dlnlab.plotting import measured as measured_line
 from dlnlab.plotting import predicted as predicted_line
 from dlnlab.problem import Problem
@@ -65,13 +65,16 @@ def build(
         problem = Problem(square(len(TARGETS), (DEPTH,)), task)
         params, largest = zero_last_layer(problem, layer_scale), jnp.asarray(max(TARGETS))
     else:
-        outputs, inputs = task.target.shape
-        problem = Problem(DiagonalLinear(outputs, inputs, DEPTH), task)
+        problem = Problem(DiagonalLinear(len(TARGETS), len(TARGETS), DEPTH), task)
         first = jnp.full(task.target.shape, layer_scale)
         params = ((first,) * (DEPTH - 1) + (jnp.zeros_like(first),),)
         largest = jnp.max(jnp.abs(task.target))
-    edge = 2 / (DEPTH * largest ** (2 - 2 / DEPTH))
-    return Run(problem, GradientDescent(edge_ratio * edge), params)
+    return Run(problem, GradientDescent(edge_ratio * edge(largest)), params)
+
+
+def edge(largest: Any) -> Any:
+    """The step size 2/S, `S = L s^{2−2/L}`."""
+    return 2 / (DEPTH * largest ** (2 - 2 / DEPTH))
 
 
 def white_samples(left: Array, right: Array) -> Samples:
@@ -124,25 +127,28 @@ def _swing(target: float, learning_rate: float) -> float:
 
 
 _swings = np.vectorize(_swing, otypes=[float])
-_onset = functools.lru_cache(mixing_onset)
+
+
+@functools.cache
+def onset() -> float:
+    """The step size from which on singular pairs mix."""
+    return mixing_onset(DEPTH, TARGETS) or np.nan
 
 
 def _arguments(coords: dict[str, Any], measured: xr.Dataset) -> dict[str, Any]:
     with jax.enable_x64(True):
-        run = build(**coords)
-        task = jax.tree.map(np.asarray, run.problem.task)
-        assert isinstance(run.dynamics, GradientDescent)
-        rate = float(run.dynamics.learning_rate)
+        task = jax.tree.map(np.asarray, build(**coords).problem.task)
     chain, rotated = coords["network"] == "chain", coords["basis"] == "rotated"
+    largest = max(TARGETS) if chain else float(np.abs(task.target).max())
+    rate, loose = coords["edge_ratio"] * edge(largest), 0.0
     if chain:
         swing = task.left * _swings(np.array(TARGETS), rate) @ task.right.T
-        onset = _onset(DEPTH, TARGETS)
-        loose = 0.0 if onset is None else max(0.0, rate / onset - 1)
+        loose = max(0.0, float(rate / onset() - 1))
     else:
         swing = np.sign(task.target) * _swings(np.abs(task.target), rate)
         loose = max(0.0, float(np.count_nonzero(swing)) - 1)
     bases = {"left": task.left, "right": task.right}
-    return {"swing": swing, **bases, "loose": loose if rotated else 0.0}
+    return {"swing": swing, **bases, "loose": float(loose) if rotated else 0.0}
 
 
 # --- what is measured ---------------------------------------------------------------------------
@@ -175,8 +181,9 @@ EXPERIMENT = Experiment(
 
 def swings(measured: xr.Dataset, name: str = "feature_map") -> xr.DataArray:
     """The sum of squares of W_{t+1} − W_t over the recorded last steps, entry by entry."""
-    moved = measured[name].isel(step=slice(-WINDOW, None)).diff("step")
-    return (moved**2).sum("step", skipna=False)
+    return (measured[name].isel(step=slice(-WINDOW, None)).diff("step") ** 2).sum(
+        "step", skipna=False
+    )
 
 
 def feature_shares(measured: xr.Dataset) -> xr.DataArray:
@@ -209,14 +216,19 @@ NOTHING, LITTLE = 1e-9, 1e-4
 OWN = {1.02: 1, 1.05: 1, 1.09: 2, 1.17: 3}
 """How many singular values are beyond their edge, η > 2/S_i, at each edge_ratio."""
 
-ONSET, BOUNDED = 1.036, 1.1
-"""In units of 2/S_1: from where on singular pairs mix, and most runs that mix diverge."""
+BOUNDED = 1.1
+"""In units of 2/S_1: from where on most runs that mix diverge."""
+
+
+def _mixes(chain: xr.Dataset) -> xr.DataArray:
+    """Where singular pairs mix."""
+    return chain.edge_ratio * edge(max(TARGETS)) > onset()
 
 
 def check_one(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
     """The most that any rotated chain below the onset has outside of its leading pair."""
     chain = measured.sel(network="chain", basis="rotated")
-    shares = feature_shares(chain.sel(edge_ratio=chain.edge_ratio < ONSET))
+    shares = feature_shares(chain.sel(edge_ratio=~_mixes(chain)))
     outside = abs(1 - shares.isel(pair=0))
     worst = float(outside.max(skipna=False)) if outside.size else np.nan
     return Verdict.at_most(worst, NOTHING, sample_size=outside.size)
@@ -238,7 +250,7 @@ def check_mixed(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
     """The most that any rotated chain that mixes has outside the two leading pairs' span; NaN
     unless its oscillation is beyond bounds of aligned ones."""
     chain = measured.sel(network="chain", basis="rotated")
-    chain = chain.sel(edge_ratio=(chain.edge_ratio > ONSET) & (chain.edge_ratio < BOUNDED))
+    chain = chain.sel(edge_ratio=_mixes(chain) & (chain.edge_ratio < BOUNDED))
     shares, energy = feature_shares(chain), swings(chain)
     across = 1 - sum(energy.isel(left=k, right=k) for k in range(len(TARGETS))) / energy.sum(
         ["left", "right"]
@@ -322,10 +334,7 @@ def plot(measured: xr.Dataset, predicted: xr.Dataset) -> Figure:
     """The share of the oscillation in the k leading pairs against k: a panel for each network and
     basis, a colour for each step size; of many seeds the first, and the range of all."""
     axes = ("network", "basis", "edge_ratio", "seed")
-    measured, predicted = (
-        data.expand_dims([name for name in axes if name not in data.dims])
-        for data in (measured, predicted)
-    )
+    measured, predicted = with_axes(measured, predicted, axes)
     cells = [(n, b) for n in measured.network.values for b in measured.basis.values]
     figure, found = panels(1, len(cells), height=2.4, sharey=True), feature_shares(measured)
     lines: list[Line2D] = []

@@ -31,7 +31,7 @@ from dlnlab.experiment import Bound, Experiment
 from dlnlab.initialization import gaussian, zero_last_layer
 from dlnlab.networks import square
 from dlnlab.observables import loss, mode_values, off_diagonal_norm
-from dlnlab.plotting import COLORS, FAINT, INK, edge_line, legend_above, panels
+from dlnlab.plotting import COLORS, FAINT, INK, edge_line, legend_above, panels, with_axes
 from dlnlab.plotting import measured as measured_line
 from dlnlab.plotting import predicted as predicted_line
 from dlnlab.problem import Problem
@@ -132,19 +132,16 @@ def own_growth(
     """
     if np.isnan(values).any():
         return np.nan
-    found = (
-        _in_phase(_attractor(depth, target, learning_rate), value, depth)
-        for target, value in zip(targets, values, strict=True)
-    )
-    orbits = [orbit for orbit in found if orbit is not None and len(orbit) <= LONGEST_PERIOD]
-    if len(orbits) < len(targets):
+    orbits = [_attractor(depth, target, learning_rate) for target in targets]
+    short = [orbit for orbit in orbits if orbit is not None and len(orbit) <= LONGEST_PERIOD]
+    if len(short) < len(orbits):
         return np.nan
-    pairs = [(i, j) for i in range(len(orbits)) for j in range(i) if targets[i] or targets[j]]
-    exponents = [
-        growth_along(depth, (targets[i], targets[j]), learning_rate, orbits[i], orbits[j])
+    turned = [_in_phase(orbit, v, depth) for orbit, v in zip(short, values, strict=True)]
+    pairs = [(i, j) for i in range(len(turned)) for j in range(i) if targets[i] or targets[j]]
+    return max(
+        growth_along(depth, (targets[i], targets[j]), learning_rate, turned[i], turned[j])
         for i, j in pairs
-    ]
-    return max(exponents)
+    )
 
 
 _onset = functools.lru_cache(1024)(mixing_onset)
@@ -152,10 +149,8 @@ _fastest = functools.lru_cache(1024)(growth_exponent)
 _attractor = functools.lru_cache(1024)(attractor)
 
 
-def _in_phase(orbit: Floats | None, value: float, depth: int) -> Floats | None:
+def _in_phase(orbit: Floats, value: float, depth: int) -> Floats:
     """The orbit from the layer value on whose end-to-end value is nearest."""
-    if orbit is None:
-        return None
     return np.roll(orbit, -int(np.abs(orbit**depth - value).argmin()))
 
 
@@ -389,7 +384,8 @@ def plot(measured: xr.Dataset, predicted: xr.Dataset) -> Figure:
     """The off-diagonal norm against the step with its predicted slope, the exponents against the
     step size, and the fractions of ends."""
     figure, (left, middle, right) = panels(1, 3, height=2.6)
-    measured, predicted = _swept(measured), _swept(predicted)
+    axes = ("start", "learning_rate", "seed")
+    measured, predicted = with_axes(measured, predicted, axes)
     _norms(left, measured, predicted)
     lines = [*_exponents(middle, measured, predicted), *_fractions(right, measured)]
     for ax in (middle, right):
@@ -397,12 +393,6 @@ def plot(measured: xr.Dataset, predicted: xr.Dataset) -> Figure:
         ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
     legend_above(figure, lines, columns=4)
     return figure
-
-
-def _swept(data: xr.Dataset) -> xr.Dataset:
-    """The data with each of the figure's axes, of length one where it was not swept."""
-    axes = ("start", "learning_rate", "seed")
-    return data.expand_dims([name for name in axes if name not in data.dims])
 
 
 def _norms(ax: Axes, measured: xr.Dataset, predicted: xr.Dataset) -> None:
@@ -453,7 +443,7 @@ def _exponents(ax: Axes, measured: xr.Dataset, predicted: xr.Dataset) -> list[Li
     for color, start in zip(COLORS, [name for name in OFF if name in measured.start], strict=False):
         points = found.sel(start=start).transpose("learning_rate", "seed")
         where = np.repeat(rates, points.sizes["seed"])
-        style: dict[str, Any] = {"marker": MARKS[start], "color": color, "ms": 3, "ls": "none"}
+        style: Any = {"marker": MARKS[start], "color": color, "ms": 3, "ls": "none", "zorder": 2}
         marks += ax.plot(where, points.values.ravel(), label=f"measured, {start}", **style)
         said = predicted.own_growth.sel(start=start).transpose("learning_rate", "seed")
         ax.plot(where, said.values.ravel(), "_", color=INK, ms=7, zorder=3)

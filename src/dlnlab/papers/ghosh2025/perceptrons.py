@@ -32,7 +32,7 @@ from dlnlab.experiment import Bound, Experiment
 from dlnlab.initialization import gaussian
 from dlnlab.networks import Activation, Perceptrons
 from dlnlab.observables import loss, sharpness
-from dlnlab.plotting import COLORS, legend_above, panels, predicted_level
+from dlnlab.plotting import COLORS, legend_above, panels, predicted_level, with_axes
 from dlnlab.plotting import measured as measured_line
 from dlnlab.problem import Problem
 from dlnlab.run import Run
@@ -169,8 +169,8 @@ CLAIMS = (
 def plot(measured: xr.Dataset, predicted: xr.Dataset) -> Figure:
     """Above, the sharpness in units of 2/η against the step; below, the share of the oscillation
     in the k leading eigenvectors against k: a column for each activation, means and ranges."""
-    axes = [n for n in ("activation", "learning_rate", "seed") if n not in measured.dims]
-    measured, predicted = measured.expand_dims(axes), predicted.expand_dims(axes)
+    axes = ("activation", "learning_rate", "seed")
+    measured, predicted = with_axes(measured, predicted, axes)
     names = measured.activation.values
     figure, grid = panels(2, names.size, height=3.7, sharey="row")
     lines: list[Line2D] = []

@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 from dlnlab.claims import Claim, Verdict
 from dlnlab.observables import loss, sharpness
 from dlnlab.papers.ghosh2025 import perceptrons
-from dlnlab.plotting import COLORS, FAINT, legend_above, panels
+from dlnlab.plotting import COLORS, FAINT, legend_above, panels, with_axes
 from dlnlab.schedule import Schedule
 
 FEW, MANY = 10, 200
@@ -53,7 +53,7 @@ def _logs(measured: xr.Dataset) -> tuple[xr.DataArray, xr.DataArray]:
 def check_simple(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
     """The mean logarithm of how much sharper ten outputs leave it than one, start by start."""
     end, _ = _logs(measured)
-    gap = end.isel(classes=-1) - end.isel(classes=0)
+    gap = end.sel(classes=perceptrons.CLASSES) - end.sel(classes=1)
     return Verdict.mean_at_least(gap.mean(["samples", "activation"]), np.log(2))
 
 
@@ -88,7 +88,7 @@ CLAIMS = (
 def plot(measured: xr.Dataset, predicted: xr.Dataset) -> Figure:
     """First and last sharpness of each run against the number of samples, for each activation."""
     axes = ("activation", "samples", "classes", "learning_rate", "scale", "seed")
-    measured = measured.expand_dims([name for name in axes if name not in measured.dims])
+    measured, _ = with_axes(measured, predicted, axes)
     names = measured.activation.values
     figure, grid = panels(1, names.size, height=2.5, sharey=True)
     lines: list[Line2D] = []
