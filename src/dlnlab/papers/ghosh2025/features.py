@@ -146,7 +146,7 @@ def _arguments(coords: dict[str, Any], measured: xr.Dataset) -> dict[str, Any]:
         loose = max(0.0, float(rate / onset() - 1))
     else:
         swing = np.sign(task.target) * _swings(np.abs(task.target), rate)
-        loose = max(0, np.count_nonzero(swing) - 1)
+        loose = max(0.0, float(np.count_nonzero(swing) - 1))
     bases = {"left": task.left, "right": task.right}
     return {"swing": swing, **bases, "loose": float(loose) if rotated else 0.0}
 
