@@ -1,6 +1,6 @@
 # make            what can be made
 # make install    the command .venv/bin/dln, from pinned versions
-# make reproduce  every figure and claim of kim2026, as a report
+# make reproduce  every figure and claim of kim2026, as a report; PAPER=ghosh2025 for another
 # make docs       the pages of docs/ and the reference, as a site in build/docs
 # make bench      every workload beside what people run instead; writes benchmarks/RESULTS.md
 # make test       format, lint, types, import direction, tests and examples
@@ -8,6 +8,7 @@
 # Another Python: make PYTHON=python3.12 …
 
 PYTHON ?= python3
+PAPER ?= kim2026
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
@@ -27,7 +28,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 # Run again, it replaces the report that it made.
 reproduce: install
-	$(BIN)/dln reproduce kim2026
+	$(BIN)/dln reproduce $(PAPER)
 
 # Nothing is fetched: formulas become MathML, and the theme carries its own files.
 docs: install

@@ -494,8 +494,9 @@ def observable_ignores_bases(
     if equal:
         assert_near(made, wanted)
     else:
-        rounding = max(SLACK * np.finfo(np.float64).eps, accuracy) * np.abs(wanted.value).max()
-        assert (made.value >= wanted.value - rounding).all()
+        made, wanted = (getattr(value, "value", value) for value in (made, wanted))
+        rounding = max(SLACK * np.finfo(np.float64).eps, accuracy) * np.abs(wanted).max()
+        assert (made >= wanted - rounding).all()
 
 
 # --- statistics -------------------------------------------------------------------------------
@@ -607,11 +608,16 @@ PREDICTION_EXAMPLES: dict[str, Example] = {
         {"layer_values": [1.5, 2.25], "target": 5.0, "learning_rate": 0.1},
         {"minimum_stable": {"learning_rate": 0.2}},
     ),
+    "trusted_gap": Example(
+        {"layer_values": [1.5, 2.25], "target": 5.0, "learning_rate": 0.18, "at": (0, 1, 20)},
+        {"two_layers": {"layer_values": [1.5, 2.25, 1.0]}, "short": {"at": (0, 5001)}},
+    ),
     "first_growth_edge": Example({"target": 2.0, "depth": 3, "layer_scale": 0.5}),
     "edge_sharpness": Example({"learning_rate": 0.1}),
     "flattest_edge": Example({"depths": [3, 5], "target": 1.0}),
     "map_value": Example({"value": 0.5, "learning_rate": 0.1, "target": 1.0, "depth": 3}),
     "stability_edge": Example({"target": 1.0, "depth": 20}),
+    "mode_edges": Example({"targets": [10.0, 9.5, 9.0], "depth": 3}),
     "edge_split": Example(
         {"learning_rate": 0.12, "depth": 20, "target": 1.0, "pathways": 2},
         {
@@ -625,6 +631,12 @@ PREDICTION_EXAMPLES: dict[str, Example] = {
         {"depth": 3, "target": 10.0, "learning_rate": 0.0345},
         {"edge_passed": {"learning_rate": 0.03}, "not_doubled": {"learning_rate": 0.04}},
     ),
+    "amplitudes": Example(
+        {"depth": 3, "targets": [10.0, 9.5, 0.0], "learning_rate": 0.0345},
+        {"not_doubled": {"learning_rate": 0.04}},
+    ),
+    "doubling_edges": Example({"depth": 3, "target": 10.0, "count": 4}),
+    "window_edges": Example({"depth": 3, "target": 10.0, "period": 5}),
     "cascade_period": Example(
         {"depth": 3, "target": 10.0, "learning_rate": 0.04},
         {"in_cascade": {"learning_rate": 0.05}},

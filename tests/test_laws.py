@@ -23,7 +23,7 @@ NOTATION = Path(__file__).parents[1] / "docs" / "notation.md"
 DEEP = (square(2, (9,)), Pathways(((2, 3, *[2] * 8, 3),)), Modes((9, 3), 2))
 
 # Off the diagonal the Hessian of matrices has eigenvalues that their modes have not.
-CURVATURE = {"sharpness", "top_eigenvalues", "flow_end_sharpness"}
+CURVATURE = {"sharpness", "free_sharpness", "top_eigenvalues", "flow_end_sharpness"}
 
 # An integrator with error control is as exact as its tolerance, doubly so in single precision.
 ACCURACY = {("flow_end_sharpness", "float64"): 1e-6, ("flow_end_sharpness", "float32"): 1e-2}
@@ -121,8 +121,9 @@ def test_a_test_loss_needs_samples_held_out():
         observables.test_loss(laws.some_problem(square(2, (2,))), None)
 
 
-# A test loss needs samples, and a matrix has a basis.
-BASELESS = [o for o in observables.EXAMPLES if o.name not in ("test_loss", "end_to_end")]
+# A test loss needs samples, a matrix has a basis, and a trace counts directions that modes lack.
+NOT_BASELESS = {"test_loss", "end_to_end", "hessian_trace", "hessian_density"}
+BASELESS = [o for o in observables.EXAMPLES if o.name not in NOT_BASELESS]
 
 
 @pytest.mark.parametrize("example", BASELESS, ids=named)

@@ -9,7 +9,7 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 from dlnlab import linalg
 from dlnlab.initialization import gaussian
 from dlnlab.networks import chain, square
-from dlnlab.observables import sharpness, top_eigenvalues
+from dlnlab.observables import hessian_density, hessian_trace, sharpness, top_eigenvalues
 from dlnlab.observables.curvature import _top
 from dlnlab.problem import Problem
 from dlnlab.tasks import Whitened
@@ -93,3 +93,48 @@ def test_at_the_origin_of_two_layers_the_sign_is_right():
         problem = Problem(chain((4, 4, 4)), Whitened(jnp.diag(jnp.array([10.0, 3.0, 2.0, 1.0]))))
         params = jax.tree.map(jnp.zeros_like, gaussian(problem.network, jax.random.key(0), std=1.0))
         assert float(sharpness(problem, params).value) == pytest.approx(10.0, abs=1e-12)
+
+
+def random_problem():
+    problem = Problem(chain((8, 10, 12, 8)), Whitened(jnp.diag(jnp.linspace(3, 0.1, 8))))
+    return problem, gaussian(problem.network, jax.random.key(2), std=0.4)
+
+
+def dense_spectrum(problem, params):
+    flat, unravel = jax.flatten_util.ravel_pytree(params)
+    return np.linalg.eigvalsh(jax.hessian(lambda v: problem.loss(unravel(v)))(flat))
+
+
+def test_the_trace_is_within_its_error_and_exact_where_it_is_dense():
+    with jax.enable_x64(True):
+        problem, params = random_problem()
+        whole = dense_spectrum(problem, params)
+        few, many = (hessian_trace.bind(probes=n)(problem, params) for n in (10, 1000))
+        small = Problem(square(2, (3,)), Whitened(jnp.diag(jnp.array([1.0, 0.5]))))
+        start = gaussian(small.network, jax.random.key(0), std=0.6)
+        exact = hessian_trace(small, start)
+        small_whole = dense_spectrum(small, start)
+        (few, wide), (many, narrow) = ((float(v), float(e)) for v, e in (few, many))
+    assert abs(few - whole.sum()) < 5 * wide
+    assert abs(many - whole.sum()) < 5 * narrow < 1.5 * wide
+    assert float(exact.value) == pytest.approx(small_whole.sum(), rel=1e-12)
+    assert float(exact.error) == 0
+
+
+def test_the_density_has_the_moments_and_the_ends_of_the_spectrum():
+    """Moments within five standard errors; the share of eigenvalues above every quartile."""
+    with jax.enable_x64(True):
+        problem, params = random_problem()
+        whole = dense_spectrum(problem, params)
+        found = hessian_density.bind(probes=200, nodes=30)(problem, params)
+    nodes, weights = np.asarray(found.value), np.asarray(found.weight)
+    np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-12)
+    for power in (1, 2, 3, 4):
+        each = (weights * nodes**power).sum(axis=1)
+        error = each.std(ddof=1) / len(each) ** 0.5
+        assert abs(each.mean() - (whole**power).mean()) < 5 * error
+    assert nodes.max() == pytest.approx(whole[-1], rel=1e-6)
+    assert nodes.min() == pytest.approx(whole[0], rel=1e-6)
+    for level in np.quantile(whole, [0.1, 0.9]):
+        share = np.where(nodes > level, weights, 0).sum(axis=1).mean()
+        assert share == pytest.approx((whole > level).mean(), abs=0.05)

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -127,24 +128,70 @@ class Experiment:
         there all the same, and `stretched` says so.
         """
         points = self.grid(**coords)
+        answers = _answers(self.predictions, points, measured, stretch)
         return xr.Dataset(
-            {b.variable: _predict(b, points, measured, stretch) for b in self.predictions},
+            {
+                b.variable: _labelled(b, points, answers[b.variable], stretch)
+                for b in self.predictions
+            },
             coords={name: measured.coords[name] for name in points.axes},
         )
 
 
-def _predict(bound: Bound, points: Grid, measured: xr.Dataset, stretch: bool) -> xr.DataArray:
-    lanes = measured.stack(lane=tuple(points.axes)) if points.axes else measured.expand_dims("lane")
-    values: list[Any] = []
-    broken: dict[str, tuple[int, float]] = {}
+class _Answer(NamedTuple):
+    """A prediction's value at one point, None where it has none, and the departures too large."""
+
+    value: Any
+    broken: dict[str, float]
+
+
+def _answers(
+    bounds: tuple[Bound, ...], points: Grid, measured: xr.Dataset, stretch: bool
+) -> dict[str, list[_Answer]]:
+    """The answers of every prediction at every point; each is asked once for equal arguments."""
+    made: dict[str, list[_Answer]] = {bound.variable: [] for bound in bounds}
+    known: dict[Any, _Answer] = {}
     for index in range(points.size):
-        arguments = bound.arguments(points.point(index), lanes.isel(lane=index))
-        found = bound.prediction.broken(**arguments)
-        departures = bound.prediction.departures(**arguments)
-        for assumption in found:
-            count, worst = broken.get(assumption.name, (0, 0.0))
-            broken[assumption.name] = (count + 1, max(worst, departures[assumption.name]))
-        values.append(_value(bound.prediction, arguments, stretch or not found))
+        place = np.unravel_index(index, points.shape) if points.axes else ()
+        lane = measured.isel({name: int(k) for name, k in zip(points.axes, place, strict=True)})
+        coords = points.point(index)
+        for bound in bounds:
+            arguments = bound.arguments(coords, lane)
+            key = _key(bound, arguments)
+            answer = known.get(key) or _answer(bound.prediction, arguments, stretch)
+            if key is not None:
+                known[key] = answer
+            made[bound.variable].append(answer)
+    return made
+
+
+def _key(bound: Bound, arguments: dict[str, Any]) -> Any:
+    """What tells one question from another; None for arrays, which are not compared."""
+    key = (bound.variable, *arguments.items())
+    try:
+        hash(key)
+    except TypeError:
+        return None
+    return key
+
+
+def _answer(prediction: Prediction, arguments: dict[str, Any], stretch: bool) -> _Answer:
+    departures = prediction.departures(**arguments)
+    broken = {
+        a.name: departures[a.name]
+        for a in prediction.assumes
+        if not departures[a.name] <= a.tolerance
+    }
+    return _Answer(_value(prediction, arguments, stretch or not broken), broken)
+
+
+def _labelled(bound: Bound, points: Grid, answers: list[_Answer], stretch: bool) -> xr.DataArray:
+    values = [answer.value for answer in answers]
+    broken: dict[str, tuple[int, float]] = {}
+    for answer in answers:
+        for name, departure in answer.broken.items():
+            count, worst = broken.get(name, (0, 0.0))
+            broken[name] = (count + 1, max(worst, departure))
     shape = _common_shape([np.shape(v) for v in values if v is not None])
     filled = [_padded(value, shape) for value in values]
     attrs = {

@@ -6,8 +6,20 @@ import jax
 import numpy as np
 import pytest
 
-from dlnlab.bench import GROWTHS, WORKLOADS, grow, layout, markdown, measure, native, peers, plain
+from dlnlab.bench import (
+    GROWTHS,
+    WORKLOADS,
+    eigenvalues,
+    grow,
+    layout,
+    markdown,
+    measure,
+    native,
+    peers,
+    plain,
+)
 from dlnlab.bench.growth import Growth
+from dlnlab.bench.hessians import STATES, TRACKED_STEPS, descended, sharpening
 from dlnlab.bench.measure import Case, Contender, exponent
 from dlnlab.bench.workloads import ALL_STATISTICS, _matrices, _measured, _modes, _ours
 from dlnlab.cli.app import execute
@@ -54,13 +66,37 @@ def test_exponents_are_those_of_the_power_law():
     assert exponent(sizes, [1.0, 11.0, 95.0, 1010.0])[1] > 1e-3
 
 
-def test_all_contenders_of_a_curvature_case_agree():
-    problem, params = peers.trained(4, 3)
+@pytest.mark.parametrize("state", STATES)
+def test_a_curvature_answer_is_right_and_its_products_are_counted(state):
+    bench = STATES[state](4, 3)
+    ours = bench.judged(*eigenvalues.scipy_largest(bench)())
+    assert ours.error <= ours.residual + 1e-14
+    assert ours.residual <= 1e-5
+    assert 4 <= ours.products < 100
     with jax.enable_x64(True):
-        hessian = jax.hessian(lambda w: problem.loss(w))(params)
-    blocks = [[np.asarray(hessian[0][a][0][b]).reshape(16, 16) for b in range(3)] for a in range(3)]
-    largest = np.linalg.eigvalsh(np.block(blocks))[-1]
-    assert peers.scipy_largest(problem, params)() == pytest.approx(largest, rel=1e-6)
+        hessian = jax.hessian(lambda f: bench.problem.loss(bench.unravel(f)))(bench.flat)
+    assert ours.value == pytest.approx(np.linalg.eigvalsh(hessian)[-1], abs=1e-5)
+    wrong = bench.judged(ours.value * 1.1, np.ones(bench.flat.size), 1)
+    assert wrong.error > 0.05
+    assert wrong.residual > 0.05
+
+
+def test_the_tracker_of_the_benchmark_follows_the_run():
+    bench = sharpening(8, 3)
+    with jax.enable_x64(True):
+        end = bench._replace(flat=descended(bench, bench.flat, 0.01, TRACKED_STEPS))
+    found = end.judged(*eigenvalues.tracked(bench)())
+    assert found.error <= found.residual <= 1e-6
+    assert found.products < 8
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_our_cold_start_is_right_at_every_state(state):
+    bench = STATES[state](8, 3)
+    cold = bench.judged(*eigenvalues.ours(bench)())
+    assert cold.error <= cold.residual + 1e-14
+    assert cold.residual <= 1e-6
+    assert 20 <= cold.products <= 200
 
 
 def test_peers_do_the_same_steps_as_we_do():
@@ -171,7 +207,7 @@ def test_the_layout_table_has_at_most_sixty_cells_and_marks_what_is_used():
     measured = [s for _, chosen, _, _ in shapes for s in layout.TILES if layout.sensible(s, chosen)]
     assert len(measured) <= 60
     assert {chosen for _, chosen, _, _ in shapes} & set(layout.TILES)
-    cell = layout.Cell("a shape", 8, {8: 2.0, 32: 1.0})
+    cell = layout.Cell("a shape", 4, {4: 2.0, 16: 1.0})
     table = layout.markdown([cell], "dln bench layout", "a machine")
     assert "| a shape | – | **2** | 1 | – | – | – |" in table
 

@@ -17,6 +17,7 @@ from dlnlab.schedule import last
 from dlnlab.simulate import simulate
 from dlnlab.statistics import (
     OUTCOMES,
+    Amplitude,
     FirstRise,
     FirstTime,
     Lyapunov,
@@ -47,6 +48,21 @@ def measured(run, steps, *statistics, observe=(loss, mode_values)):
 def test_period_of_the_doubling_cascade(eta_s, period):
     found = measured(chain_run(eta_s / 2, 0.3), 20_000, Period())
     assert int(found.period[-1]) == period
+
+
+def test_the_amplitude_is_that_of_the_last_step():
+    """Two pathways that share a mode: the difference of the recorded sums, at every step."""
+    found = simulate(
+        chain_run(1.2, (0.4, 0.1), depth=3, pathways=2),
+        steps=40,
+        schedule=last(40),
+        observe=(mode_values,),
+        statistics=(Amplitude(),),
+    )
+    whole = found.mode_values.sum("pathway")
+    np.testing.assert_allclose(found.amplitude[1:], abs(whole.diff("step")), atol=1e-15)
+    assert float(found.amplitude[0, 0]) == 0
+    assert float(found.amplitude[-1, 0]) > 0.1
 
 
 def test_no_period_is_found_in_chaos():

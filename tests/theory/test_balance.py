@@ -1,6 +1,7 @@
 """Balance of one chain: formulas against descent iterated in plain NumPy and flows integrated."""
 
 import doctest
+from decimal import Decimal, localcontext
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from dlnlab.theory.balance import (
     largest_stable_gap,
     lasting_balance_factor,
     partial_balance_gap,
+    trusted_gap,
 )
 from dlnlab.theory.base import BrokenAssumption
 from dlnlab.theory.modes import balance_factor
@@ -267,3 +269,51 @@ def test_regimes_in_the_order_of_the_step_size():
 def test_what_cannot_be_used_is_refused_in_a_sentence(ask):
     with pytest.raises(InputError, match="need"):
         ask()
+
+
+# --- in arbitrary precision ---------------------------------------------------------------------
+
+
+def decimal_gaps(layers, target, rate, steps, digits):
+    """|w_1² − w_2²| at every step, in decimal arithmetic with so many digits."""
+    with localcontext() as context:
+        context.prec = digits
+        first, second = map(Decimal, layers)
+        made = []
+        for _ in range(steps + 1):
+            made.append(float(abs(first**2 - second**2)))
+            kick = Decimal(rate) * (first * second - Decimal(target))
+            first, second = first - kick * second, second - kick * first
+    return np.array(made)
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.1997, 0.21, 0.3, 0.38])
+def test_the_trusted_gap_is_that_of_decimal_arithmetic_until_float64_loses_it(rate):
+    layers, steps = (1.5, 2.25), 300
+    exact = decimal_gaps(layers, 5.0, rate, steps, 400)
+    found = trusted_gap(layers, 5.0, rate, range(steps + 1))
+    known = np.isfinite(found)
+    np.testing.assert_allclose(found[known], exact[known], rtol=4 * EPS)
+    plain = np.abs(gaps(descend(layers, 5.0, rate, steps))[:, 0])
+    off = np.abs(plain / exact - 1)
+    # The recursion here rounds in its own way: a factor of ten either side of the tolerance.
+    assert (off[known] <= 1e-11).all()
+    assert known.all() or off[~known].max() > 1e-13
+    assert not known[np.argmin(known) :].any() or known.all()
+    part = trusted_gap(layers, 5.0, rate, (3, 299))
+    np.testing.assert_array_equal(part, found[[3, 299]])
+
+
+def test_a_run_that_escapes_is_not_trusted_afterwards():
+    found = trusted_gap((1.5, 2.25), 5.0, 0.39, range(40), tolerance=1.0)
+    assert np.isfinite(found[:5]).all()
+    assert np.isnan(found[20:]).all()
+
+
+def test_a_trusted_gap_needs_two_layers_and_few_steps():
+    with pytest.raises(BrokenAssumption, match="two layers"):
+        trusted_gap((1.0, 2.0, 3.0), 5.0, 0.01, (0, 1))
+    with pytest.raises(BrokenAssumption, match="at most 5000 steps"):
+        trusted_gap((1.5, 2.25), 5.0, 0.1, (0, 5001))
+    with pytest.raises(InputError, match="whole numbers"):
+        trusted_gap((1.5, 2.25), 5.0, 0.1, ())

@@ -16,15 +16,18 @@ from dlnlab.errors import InputError
 from dlnlab.theory import orbits
 from dlnlab.theory.base import BrokenAssumption
 from dlnlab.theory.orbits import (
+    amplitudes,
     branch,
     cascade_period,
     cycle,
+    doubling_edges,
     doublings,
     judge,
     layer_cycle,
     orbit,
     two_cycle,
     window,
+    window_edges,
 )
 
 EPS = np.finfo(np.float64).eps
@@ -185,6 +188,25 @@ def test_target_and_step_size_scale_out(depth, period, along, target):
     np.testing.assert_allclose(other.values, target * np.array(one.values), rtol=1e-8)
     assert abs(one.multiplier - other.multiplier) < 1e-6
     assert one.stable == other.stable or abs(abs(one.multiplier) - 1) < 1e-6
+
+
+@pytest.mark.parametrize("depth", [2, 3, 7])
+def test_modes_move_as_far_as_each_by_itself(depth):
+    targets = np.array([3.0, 2.9, 2.2, 0.0])
+    rate = 2.3 / sharpness(depth, targets[0])
+    found = amplitudes(depth, targets, rate)
+    for target, moved in zip(targets[:3], found, strict=False):
+        before, after = iterated(depth, target, rate, 20_000, 2) ** depth
+        assert moved == pytest.approx(abs(after - before), abs=1e-10)
+    assert found[0] > found[1] > 0 == found[2] == found[3]
+    with pytest.raises(BrokenAssumption, match="for every mode"):
+        amplitudes(depth, targets, 2.6 / sharpness(depth, targets[0]))
+
+
+def test_edges_are_those_of_the_cascade_and_its_windows():
+    cascade, opened = doublings(3, 10.0, 4), window(3, 10.0, 5)
+    assert doubling_edges(3, 10.0, 4).tolist() == list(cascade.learning_rates)
+    assert window_edges(3, 10.0, 5).tolist() == [opened.opens, opened.closes]
 
 
 # --- cascades and windows ---------------------------------------------------------------------
@@ -431,6 +453,9 @@ WRONG = [
     (lambda: branch(3, 1.0, [0.8, -1], 2), "learning_rates is"),
     (lambda: window(3, 1.0, 23), "period is 23"),
     (lambda: doublings(3, 1.0, 10), "at most 9 are computed"),
+    (lambda: amplitudes(3, [0.0], 0.1), "one of them above 0"),
+    (lambda: amplitudes(3, [[1.0]], 0.1), "one of them above 0"),
+    (lambda: amplitudes(3, [1.0, -1.0], 0.1), "at or above 0"),
     (lambda: layer_cycle(1.0, 1.0, 0.1), "nest them"),
     (lambda: layer_cycle([[1.0, 2.0]], 1.0, 0.1), "nest them"),
     (lambda: layer_cycle([1.0], 1.0, 0.1), "nest them"),

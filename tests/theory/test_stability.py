@@ -18,6 +18,7 @@ from dlnlab.theory.stability import (
     flattest_split,
     map_argmax,
     map_value,
+    mode_edges,
     return_path,
     single_path_sharpness,
     stability_edge,
@@ -54,6 +55,12 @@ def test_a_chain_converges_just_below_its_edge_and_not_just_above(depth, target)
         for _ in range(100):
             value = value - rate * value ** (depth - 1) * (value**depth - target)
         assert (abs(value - minimum) > nudge) is grows
+
+
+def test_each_mode_has_the_edge_of_its_own_chain_and_none_without_signal():
+    edges = mode_edges([3.0, 1.2, 0.0], 4)
+    assert edges[:2].tolist() == [float(stability_edge(s, 4)) for s in (3.0, 1.2)]
+    assert np.isposinf(edges[2])
 
 
 def test_edge_sharpness_is_two_over_the_step():
@@ -419,6 +426,8 @@ def test_stability_gathers_them():
         lambda: single_path_sharpness(-1.0, 3),
         lambda: single_path_sharpness(1.0, 0),
         lambda: stability_edge(0.0, 3),
+        lambda: mode_edges([1.0, -1.0], 3),
+        lambda: mode_edges([1.0], 1),
         lambda: edge_sharpness(0.0),
         lambda: edge_sharpness(np.nan),
         lambda: flattest_split((), 1.0),

@@ -15,7 +15,7 @@ from dlnlab.simulate import program
 from dlnlab.simulate.sizes import tile_size
 from dlnlab.typing import Any
 
-TILES = (1, 8, 32, 64, 128, 512)
+TILES = (1, 4, 16, 32, 64, 128)
 LANES = 1024
 MATRICES = (
     (2, 3, 1),
@@ -71,7 +71,7 @@ def measure_layout(rounds: int) -> Iterator[Cell]:
 
 def sensible(size: int, chosen: int) -> bool:
     """Whether a size is near enough to the one that is used to be worth a measurement."""
-    return max(size, chosen) <= 32 * min(size, chosen)
+    return max(size, chosen) <= 16 * min(size, chosen)
 
 
 def _seconds(run: Callable[[], Any], size: int, rounds: int) -> float:

@@ -10,12 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.integrate
-import scipy.sparse.linalg
-from jax.flatten_util import ravel_pytree
 
-from dlnlab.networks import chain
-from dlnlab.problem import Problem
-from dlnlab.tasks import Whitened
 from dlnlab.typing import Any
 
 Run = Callable[[], Any]
@@ -193,109 +188,5 @@ def torch_flow(dimension: int, depth: int, time: float) -> Run:
         found = torchdiffeq.odeint(velocity, layers, until, method="dopri8", rtol=1e-8, atol=1e-10)
         made = functools.reduce(lambda p, w: w @ p, found[-1])
         return float(((made - target) ** 2).sum() / 2)
-
-    return run
-
-
-# --- curvature --------------------------------------------------------------------------------
-
-
-def trained(dimension: int, depth: int) -> tuple[Problem, Any]:
-    """A chain in mid-training, in progressive sharpening."""
-    target = np.diag(np.linspace(2, 0.5, dimension))
-    weights = [[np.eye(dimension) * 0.5 + 0.1 * w for w in _start(dimension, depth, 1, 1)[0]]]
-    weights = _descend(weights, target, 30)
-    problem = Problem(chain((dimension,) * (depth + 1)), Whitened(target))
-    return problem, (tuple(weights[0]),)
-
-
-def scipy_largest(problem: Problem, params: Any) -> Run:
-    """ARPACK for the largest algebraic eigenvalue, on Hessian–vector products of ours."""
-    with jax.enable_x64(True):
-        flat, unravel = ravel_pytree(params)
-        product = jax.jit(lambda v: ravel_pytree(problem.hessian_vector(params, unravel(v)))[0])
-
-    def run() -> float:
-        with jax.enable_x64(True):
-            operator = scipy.sparse.linalg.LinearOperator(
-                (flat.size, flat.size), lambda v: np.asarray(product(v)), dtype=np.float64
-            )
-            values = scipy.sparse.linalg.eigsh(
-                operator, k=1, which="LA", tol=1e-6, return_eigenvectors=False
-            )
-        return float(values[0])
-
-    return run
-
-
-def _torch_chain(dimension: int, depth: int, params: Any) -> tuple[Any, Any, Any, Any]:
-    """A linear model whose `MSELoss`, times d/2, is our loss on the unit vectors as inputs."""
-    import torch
-
-    layers = [torch.nn.Linear(dimension, dimension, bias=False).double() for _ in range(depth)]
-    for layer, weight in zip(layers, params[0], strict=True):
-        layer.weight.data = torch.from_numpy(np.array(weight))
-    inputs = torch.eye(dimension, dtype=torch.float64)
-    outputs = torch.diag(torch.linspace(2, 0.5, dimension, dtype=torch.float64))
-
-    def criterion(made: Any, wanted: Any) -> Any:
-        return ((made - wanted) ** 2).sum() / 2
-
-    return torch.nn.Sequential(*layers), criterion, inputs, outputs
-
-
-def eigenthings(dimension: int, depth: int, params: Any) -> Run:
-    """hessian-eigenthings by its Lanczos, converged to 1e-6."""
-    import torch
-    from hessian_eigenthings import lanczos
-    from hessian_eigenthings.operators import HessianOperator
-
-    model, criterion, inputs, outputs = _torch_chain(dimension, depth, params)
-
-    def loss(network: Any, batch: Any) -> Any:
-        return criterion(network(batch[0]), batch[1])
-
-    def run() -> float:
-        operator = HessianOperator(model, [(inputs, outputs)], loss)
-        torch.manual_seed(0)
-        # Its default is two steps; forty find the value to all digits that are compared.
-        found = lanczos(operator, k=1, max_iter=40, tol=1e-6, which="LA")
-        return float(found.eigenvalues[0])
-
-    return run
-
-
-def pyhessian(dimension: int, depth: int, params: Any) -> Run:
-    """PyHessian's power iteration (largest in magnitude), tolerance 1e-6 on the quotient."""
-    import pyhessian as package
-
-    model, criterion, inputs, outputs = _torch_chain(dimension, depth, params)
-
-    def run() -> float:
-        tool = package.hessian(model, criterion, data=(inputs, outputs), cuda=False)
-        values, _ = tool.eigenvalues(maxIter=1000, tol=1e-6, top_n=1)
-        return float(values[0])
-
-    return run
-
-
-def curvlinops(dimension: int, depth: int, params: Any) -> Run:
-    """curvlinops' Hessian operator under SciPy's eigsh."""
-    import torch
-    from curvlinops import HessianLinearOperator
-
-    model, _, inputs, outputs = _torch_chain(dimension, depth, params)
-    # Its loss is a torch module; over d outputs, half the sum is d/2 times the mean of squares.
-    loss = torch.nn.MSELoss(reduction="sum")
-
-    def run() -> float:
-        operator = HessianLinearOperator(
-            model, loss, list(model.parameters()), [(inputs, outputs)], check_deterministic=False
-        )
-        made = operator.to_scipy(dtype=np.float64)
-        values = scipy.sparse.linalg.eigsh(
-            made, k=1, which="LA", tol=1e-6, return_eigenvectors=False
-        )
-        return float(values[0]) / 2
 
     return run

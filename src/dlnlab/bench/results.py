@@ -73,7 +73,6 @@ def _line(row: Row) -> str:
         return f"| {row.case} | {row.name} | – | – | – | {row.missing} |"
     ratio = "" if row.ratio is None else "{:.3g} ({:.3g} … {:.3g})".format(*row.ratio)
     # What is found can be compared where it is an answer, not the end of a run.
-    answers = row.unit == "answers/s" and isinstance(row.found, float)
-    found = f"{row.found:.8g}" if answers else ""
+    found = str(row.found) if row.unit == "answers/s" else ""
     rate = float(np.median(row.rates))
     return f"| {row.case} | {row.name} | {rate:.4g} | {ratio} | {row.first:.2f} | {found} |"

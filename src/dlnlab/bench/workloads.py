@@ -7,13 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from dlnlab.bench import native, peers
+from dlnlab.bench import curvature, native, peers
 from dlnlab.bench.measure import Case, Contender
 from dlnlab.dynamics import GradientDescent, GradientFlow
 from dlnlab.experiment import Experiment
 from dlnlab.initialization import gaussian, scaled_identity
 from dlnlab.networks import BalancedModes, Modes, square
-from dlnlab.observables import loss, sharpness
+from dlnlab.observables import loss
 from dlnlab.problem import Problem
 from dlnlab.run import Run
 from dlnlab.schedule import Schedule
@@ -186,40 +186,6 @@ def w3() -> Iterator[Case]:
         )
 
 
-def w4() -> Iterator[Case]:
-    """The largest Hessian eigenvalue of one network in training, from a cold start."""
-    for dimension, depth in ((8, 3), (20, 5)):
-        problem, params = peers.trained(dimension, depth)
-        yield Case(
-            "W4",
-            f"λ_max, d={dimension}, L={depth}",
-            "answers/s",
-            (
-                Contender("dlnlab", lambda p=problem, w=params: _sharpness(p, w), 1),  # type: ignore[misc]
-                Contender(
-                    "SciPy eigsh(LA) on our products",
-                    lambda p=problem, w=params: peers.scipy_largest(p, w),  # type: ignore[misc]
-                    1,
-                ),
-                Contender(
-                    "hessian-eigenthings, to 1e-6",
-                    lambda d=dimension, n=depth, w=params: peers.eigenthings(d, n, w),  # type: ignore[misc]
-                    1,
-                ),
-                Contender(
-                    "PyHessian, to 1e-6",
-                    lambda d=dimension, n=depth, w=params: peers.pyhessian(d, n, w),  # type: ignore[misc]
-                    1,
-                ),
-                Contender(
-                    "curvlinops with eigsh(LA)",
-                    lambda d=dimension, n=depth, w=params: peers.curvlinops(d, n, w),  # type: ignore[misc]
-                    1,
-                ),
-            ),
-        )
-
-
 def flow() -> Iterator[Case]:
     """Gradient flow of one network to a relative error of 1e-8 a step."""
     dimension, depth, time = 5, 4, 20.0
@@ -251,21 +217,10 @@ def _flow(dimension: int, depth: int, time: float) -> Callable[[], float]:
     return lambda: float(experiment.measure(dimension=dimension, depth=depth).loss[..., -1])
 
 
-def _sharpness(problem: Problem, params: Any) -> Callable[[], float]:
-    with jax.enable_x64(True):
-        compiled = jax.jit(lambda w: sharpness(problem, w).value)
-
-    def run() -> float:
-        with jax.enable_x64(True):
-            return float(compiled(params))
-
-    return run
-
-
 WORKLOADS: Mapping[str, Callable[[], Iterator[Case]]] = {
     "W1": w1,
     "W2": w2,
     "W3": w3,
-    "W4": w4,
+    "W4": curvature.w4,
     "flow": flow,
 }

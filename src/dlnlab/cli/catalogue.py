@@ -26,7 +26,7 @@ def list_experiments(*, json: Annotated[bool, switch("Print one JSON array.")] =
         return 0
     for key, entries in found.items():
         paper = papers()[key]
-        show(Text(f"{' and '.join(paper.authors)} ({paper.year}). {paper.title}", style="bold"))
+        show(Text(f"{', '.join(paper.authors)} ({paper.year}). {paper.title}", style="bold"))
         show(Padding(pairs({entry.id: entry.experiment.title for entry in entries}), (0, 0, 1, 2)))
     return 0
 

@@ -144,12 +144,9 @@ def _round(
         image = matvec(basis[row])
         along = basis @ image  # Zero on rows that are not made yet.
         ahead = image - along @ basis
-        whole = jnp.linalg.norm(image)
-        # What cancels leaves rounding behind, and a second pass takes it off.
-        cancelled = jnp.linalg.norm(ahead) < 0.1 * whole
-        ahead = jax.lax.cond(cancelled, lambda: ahead - (basis @ ahead) @ basis, lambda: ahead)
+        ahead = ahead - (basis @ ahead) @ basis  # A second time: rounding would grow without it.
         length = jnp.linalg.norm(ahead)
-        ended = length <= 32 * jnp.finfo(basis.dtype).eps * whole
+        ended = length <= 32 * jnp.finfo(basis.dtype).eps * jnp.linalg.norm(image)
         # Where the directions are used up, another one: what they span has no way out.
         ahead = jax.lax.cond(
             ended, lambda: _orthogonal(basis, jnp.roll(spare, row)), lambda: ahead / length

@@ -50,9 +50,9 @@ def begin(
     See `follow` for `threshold` and `tolerance`; all residuals are below the tolerance, or 2,000
     rounds were not enough: read them.
     """
-    drawn = jax.random.normal(key, (k + 1, size), dtype)
+    drawn = jax.random.normal(key, (k + 2, size), dtype)
     none = jnp.zeros_like(drawn[:k])
-    return _refined(matvec, drawn[:k], none, drawn[k], threshold, tolerance, rounds=2000)
+    return _refined(matvec, drawn[:k], none, drawn[k:], threshold, tolerance, rounds=2000)
 
 
 def follow(
@@ -69,29 +69,28 @@ def follow(
     Eigenvalues are followed from the largest down to the first that is not above `threshold`, at
     most k (all k by default). They are accepted when every residual is at most `tolerance` times
     the largest Ritz value in magnitude, or after 50 rounds: read the residuals. Where `probe` is
-    true the guard, with a little of the random vector `fresh`, enters as well, so that what rises
-    from below is seen in time.
+    true the guard enters as well, and the way up from it with a little of the random vector `fresh`
+    (two products), so that what rises from below is seen in time.
 
     >>> spectrum = jnp.linspace(-1.0, 1.0, 200)
     >>> key = jax.random.key(0)
-    >>> track = begin(lambda v: spectrum * v, key, 200, 2)
+    >>> track = begin(lambda v: spectrum * v, key, 200, 2, tolerance=1e-3)
     >>> fresh = jax.random.normal(key, (200,))
-    >>> track = follow(lambda v: (spectrum + 0.01) * v, track, fresh)
-    >>> [round(float(value), 3) for value in track.pairs.values], int(track.products)
-    ([1.01, 1.0], 2)
+    >>> track = follow(lambda v: (spectrum + 0.01) * v, track, fresh, tolerance=1e-3)
+    >>> [round(float(value), 3) for value in track.pairs.values]
+    [1.01, 1.0]
     """
     rows = jnp.arange(track.pairs.values.size)[:, None] < track.following
     last, older, oldest = (vectors * rows for vectors in track.history)
     seeds = jnp.concatenate([last, older])
-    noise = fresh / jnp.linalg.norm(fresh)
-    extra = jnp.where(probe, track.guard + _NOISE * noise, 0)
+    extra = jnp.where(probe, jnp.stack([track.guard, fresh]), 0)
     made = _refined(matvec, seeds, oldest, extra, threshold, tolerance, rounds=50)
     guard = jnp.where(probe, made.guard, track.guard)
     return made._replace(history=(made.history[0], last, older), guard=guard)
 
 
 _NOISE = 0.1
-"""The share of the random vector in the probe: what is orthogonal to the guard is found by it."""
+"""The share of the random vector in the probe: what has no part in the guard is found by it."""
 
 _Space: TypeAlias = tuple[Array, Array, Array]
 """An orthonormal basis (rows, zero where not used yet), the operator's images of it, and the number
@@ -108,9 +107,9 @@ def _refined(
     rounds: int,
 ) -> Track:
     k = len(reserve)
-    size = min(len(seeds) + 1 + max(2 * k, 12), seeds.shape[1])
+    size = min(len(seeds) + 2 + max(2 * k, 12), seeds.shape[1])
     empty = jnp.zeros((size, seeds.shape[1]), seeds.dtype)
-    space = _extended(matvec, (empty, empty, jnp.asarray(0)), extra[None], tolerance / 10)
+    space = _probed(matvec, (empty, empty, jnp.asarray(0)), extra)
     probes = space[-1]
     space = _extended(matvec, space, seeds, tolerance / 10)
 
@@ -139,6 +138,19 @@ def _refined(
     guard = ritz.vectors[jnp.minimum(wanted, len(ritz.vectors) - 1)]
     none = jnp.zeros_like(better)
     return Track(pairs, (better, none, none), guard, wanted, products, probes)
+
+
+def _probed(matvec: Matvec, space: _Space, extra: Array) -> _Space:
+    """The space with the guard, and with the way up from it, a little of which is random."""
+    guard, fresh = extra
+    basis, images, used = _extended(matvec, space, guard[None], 0.0)
+    ascent = images[0] - (basis[0] @ images[0]) * basis[0]
+    lengths = [jnp.linalg.norm(vector) for vector in (ascent, fresh)]
+    up, noise = (
+        vector / jnp.where(length > 0, length, 1)
+        for vector, length in zip((ascent, fresh), lengths, strict=True)
+    )
+    return _extended(matvec, (basis, images, used), (up + _NOISE * noise)[None], 0.0)
 
 
 class _Ritz(NamedTuple):

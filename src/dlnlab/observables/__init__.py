@@ -2,7 +2,13 @@
 
 from dlnlab.observables import curvature, endpoints, fit, pathways, spectrum
 from dlnlab.observables.base import Observable, observable
-from dlnlab.observables.curvature import sharpness, top_eigenvalues
+from dlnlab.observables.curvature import (
+    free_sharpness,
+    hessian_density,
+    hessian_trace,
+    sharpness,
+    top_eigenvalues,
+)
 from dlnlab.observables.endpoints import flow_end_sharpness
 from dlnlab.observables.fit import gradient_norm, loss, test_loss
 from dlnlab.observables.pathways import (
@@ -37,7 +43,10 @@ __all__ = [
     "conserved_z",
     "end_to_end",
     "flow_end_sharpness",
+    "free_sharpness",
     "gradient_norm",
+    "hessian_density",
+    "hessian_trace",
     "layer_singular_values",
     "loss",
     "mode_values",

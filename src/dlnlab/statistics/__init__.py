@@ -3,7 +3,7 @@
 from dlnlab.statistics import curvature, orbit, oscillation, outcome, passage
 from dlnlab.statistics.base import Statistic
 from dlnlab.statistics.curvature import CurvatureTracker
-from dlnlab.statistics.orbit import Lyapunov, Period
+from dlnlab.statistics.orbit import Amplitude, Lyapunov, Period
 from dlnlab.statistics.oscillation import HessianShares
 from dlnlab.statistics.outcome import OUTCOMES, Outcome
 from dlnlab.statistics.passage import FirstRise, FirstTime, Maximum
@@ -19,6 +19,7 @@ EXAMPLES = (
 __all__ = [
     "EXAMPLES",
     "OUTCOMES",
+    "Amplitude",
     "CurvatureTracker",
     "FirstRise",
     "FirstTime",

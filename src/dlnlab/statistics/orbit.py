@@ -1,15 +1,48 @@
-"""What kind of orbit a run is on: its period and its Lyapunov exponent."""
+"""What kind of orbit a run is on: its amplitude, its period and its Lyapunov exponent."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from dlnlab.observables.pathways import coefficients
 from dlnlab.problem import Problem
 from dlnlab.state import Step
 from dlnlab.statistics.base import Statistic, like
 from dlnlab.typing import Array, Float, Int, Params, Scalar
+
+
+@dataclass(frozen=True)
+class Amplitude(Statistic):
+    """How far each mode moved in the last step, `|σ_i(t) − σ_i(t−1)|`, σ_i = Σ_h u_iᵀΩ_hv_i.
+
+    On a cycle of period 2 the distance of its two values, at a minimum 0. Modes are told apart by
+    their singular vectors: oscillating singular values pass each other, and in descending order
+    the same index is another mode from step to step.
+
+    Source: ghosh2025, the figure of the oscillation range.
+    """
+
+    dims: ClassVar[tuple[str, ...]] = ("mode",)
+
+    @property
+    def name(self) -> str:
+        return "amplitude"
+
+    def init(self, problem: Problem, params: Params) -> Float[Array, " mode"]:
+        return jnp.zeros_like(coefficients(problem, params)[0])
+
+    def update(self, problem: Problem, memory: Array, step: Step) -> Float[Array, " mode"]:
+        after, before = (
+            jnp.sum(coefficients(problem, params), axis=0) for params in (step.after, step.before)
+        )
+        return jnp.abs(after - before)
+
+    def read(
+        self, problem: Problem, memory: Array, params: Params, status: Array
+    ) -> Float[Array, " mode"]:
+        return memory
 
 
 class PeriodMemory(NamedTuple):
@@ -126,4 +159,4 @@ def _square(tangent: Params) -> Scalar:
     return sum(squares[1:], squares[0])
 
 
-EXAMPLES = (Period(), Lyapunov())
+EXAMPLES = (Amplitude(), Period(), Lyapunov())

@@ -4,13 +4,20 @@ from typing import NamedTuple
 
 from dlnlab.theory.base import Prediction
 from dlnlab.theory.orbits import closed_form
-from dlnlab.theory.orbits.closed_form import cascade_period, two_cycle
+from dlnlab.theory.orbits.closed_form import amplitudes, cascade_period, two_cycle
 from dlnlab.theory.orbits.cycles import Cycle, branch, cycle, scale
-from dlnlab.theory.orbits.doublings import Cascade, Window, doublings, window
+from dlnlab.theory.orbits.doublings import (
+    Cascade,
+    Window,
+    doubling_edges,
+    doublings,
+    window,
+    window_edges,
+)
 from dlnlab.theory.orbits.layers import LayerCycle, layer_cycle
 from dlnlab.theory.orbits.precision import Judgement, judge
 
-PREDICTIONS: tuple[Prediction, ...] = closed_form.PREDICTIONS
+PREDICTIONS: tuple[Prediction, ...] = (*closed_form.PREDICTIONS, doubling_edges, window_edges)
 
 __all__ = [
     "PREDICTIONS",
@@ -20,15 +27,18 @@ __all__ = [
     "LayerCycle",
     "Orbit",
     "Window",
+    "amplitudes",
     "branch",
     "cascade_period",
     "cycle",
+    "doubling_edges",
     "doublings",
     "judge",
     "layer_cycle",
     "orbit",
     "two_cycle",
     "window",
+    "window_edges",
 ]
 
 

@@ -1,9 +1,11 @@
 """The cycle of period 2 in closed form, and the period that the cascade has reached."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 
-from dlnlab.theory.arguments import Array
+from dlnlab.errors import InputError
+from dlnlab.theory.arguments import Array, at_least_zero, shown
 from dlnlab.theory.base import Assumption, Prediction, prediction
 from dlnlab.theory.orbits.branches import doubling_cycle
 from dlnlab.theory.orbits.cycles import scale, scaled_rate
@@ -90,6 +92,55 @@ def two_cycle(depth: int, target: float, learning_rate: float) -> Array:
 
 
 @prediction(
+    "amplitude",
+    dims=("mode",),
+    symbol="(zρ)^L − ρ^L",
+    assumes=(
+        Assumption(
+            "not_doubled",
+            "the cycle of period 2 is stable itself, for every mode",
+            lambda depth, targets, learning_rate: max(
+                _past_doubling(depth, target, learning_rate, 2) for target in _oscillating(targets)
+            ),
+        ),
+    ),
+    source="ghosh2025.1",
+)
+def amplitudes(depth: int, targets: ArrayLike, learning_rate: float) -> Array:
+    """How far each mode moves in a step once transients are over: 0 up to its own edge 2/S_i.
+
+    Beyond it the distance of the two values of its cycle, see `two_cycle`.
+
+    `depth` L at least 2, `targets` s_i ≥ 0 [mode], one of them above 0; `learning_rate` η.
+    Returns [mode]. Assumes aligned, depth-balanced chains and that no mode has passed the doubling
+    of its cycle (stretched: the unstable cycle). Raises InputError for arguments out of range.
+    Source: ghosh2025.1, ghosh2025.2.
+
+    >>> amplitudes(3, [10.0, 9.5, 9.0, 0.0], 0.034).round(3).tolist()
+    [4.608, 2.363, 0.0, 0.0]
+    """
+    _oscillating(targets)
+    return np.array(
+        [
+            np.ptp(two_cycle(depth, target, learning_rate, stretch=True)) if target > 0 else 0.0
+            for target in np.atleast_1d(at_least_zero("targets", targets)).tolist()
+        ]
+    )
+
+
+def _oscillating(targets: ArrayLike) -> list[float]:
+    """The targets that have an edge at all: those above 0."""
+    given = np.atleast_1d(at_least_zero("targets", targets))
+    found: list[float] = given[given > 0].tolist()
+    if given.ndim > 1 or not found:
+        raise InputError(
+            f"targets is {shown(targets)}, and a list of numbers, one of them above 0, is needed; "
+            "name the singular values of the target, say 10,9.5,9."
+        )
+    return found
+
+
+@prediction(
     "period",
     symbol="2^n",
     assumes=(
@@ -125,4 +176,4 @@ def cascade_period(depth: int, target: float, learning_rate: float) -> Array:
     return np.asarray(float(period))
 
 
-PREDICTIONS: tuple[Prediction, ...] = (two_cycle, cascade_period)
+PREDICTIONS: tuple[Prediction, ...] = (two_cycle, amplitudes, cascade_period)

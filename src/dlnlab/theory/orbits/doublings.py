@@ -5,7 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from dlnlab.errors import InputError
-from dlnlab.theory.arguments import whole
+from dlnlab.theory.arguments import Array, whole
+from dlnlab.theory.base import prediction
 from dlnlab.theory.orbits.branches import birth_rate, doubling_cycle, superstable_cycle
 from dlnlab.theory.orbits.cycles import scale
 from dlnlab.theory.orbits.kneading import MOST_PERIOD, first_word
@@ -87,3 +88,33 @@ def window(depth: int, target: float, period: int) -> Window:
         superstable=superstable_cycle(deep, period).rate / sharpness,
         closes=doubling_cycle(deep, period).rate / sharpness,
     )
+
+
+@prediction("learning_rate_edge", dims=("doubling",), symbol="η_n", source="ghosh2025.3")
+def doubling_edges(depth: int, target: float, count: int = 5) -> Array:
+    """The step sizes at which the orbit doubles its period, 2/S first [doubling]; see `doublings`.
+
+    `Π_i f_η'(w_i) = −1` along the cycle of period 2^n.
+
+    `depth` L at least 2, `target` s > 0, `count` from 1 to 9. Assumes one aligned, depth-balanced
+    chain. Raises InputError for arguments out of range. Source: ghosh2025.3.
+
+    >>> doubling_edges(2, 0.5, 3).round(6).tolist()
+    [2.0, 2.472136, 2.576064]
+    """
+    return np.asarray(doublings(depth, target, count).learning_rates)
+
+
+@prediction("learning_rate_edge", dims=("end",), symbol="η", source="ghosh2025.3")
+def window_edges(depth: int, target: float, period: int) -> Array:
+    """Where the first window of a period opens and closes [end]; see `window`.
+
+    `depth` L at least 2, `target` s > 0, `period` at most 256, its odd part at most 21. Assumes
+    one aligned, depth-balanced chain. Raises InputError for arguments out of range.
+    Source: ghosh2025.3.
+
+    >>> window_edges(2, 0.5, 3).round(6).tolist()
+    [2.900882, 2.921657]
+    """
+    found = window(depth, target, period)
+    return np.array([found.opens, found.closes])

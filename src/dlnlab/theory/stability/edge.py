@@ -63,6 +63,22 @@ def stability_edge(target: ArrayLike, depth: int) -> Array:
     return np.asarray(2 / single_path_sharpness(positive("target", target), depth))
 
 
+@prediction("learning_rate_edge", dims=("mode",), symbol="2/S_i", source="ghosh2025.1")
+def mode_edges(targets: ArrayLike, depth: int) -> Array:
+    """The step size beyond which each mode of a chain oscillates: its own edge `2/S_i`.
+
+    `targets` s_i ≥ 0 [mode]; `depth` L from 2 on. Infinite where s_i = 0, for what has no signal
+    stays at rest. Assumes an aligned, depth-balanced chain at zero loss. Raises InputError for a
+    negative target or a depth below 2. Source: ghosh2025.1.
+
+    >>> mode_edges([10.0, 9.5, 9.0, 0.0], 3).round(6).tolist()
+    [0.030944, 0.033134, 0.035611, inf]
+    """
+    sharpness = single_path_sharpness(at_least_zero("targets", targets), whole("depth", depth, 2))
+    with np.errstate(divide="ignore"):
+        return np.asarray(2 / sharpness)
+
+
 def _scaled_rate(learning_rate: float, depth: int, target: float) -> float:
     """ηS/2: 1 at the edge of a single path."""
     rate, goal = positive_number("learning_rate", learning_rate), positive_number("target", target)
@@ -159,4 +175,4 @@ def windows(
     )
 
 
-PREDICTIONS: tuple[Prediction, ...] = (edge_sharpness, stability_edge, edge_split)
+PREDICTIONS: tuple[Prediction, ...] = (edge_sharpness, stability_edge, mode_edges, edge_split)
