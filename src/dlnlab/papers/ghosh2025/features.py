@@ -6,6 +6,9 @@ pairs is drawn against k. Where those pairs mix, the oscillation still stays wit
 diagonal linear network, each weight of which is a product of its own, learns the same map from the
 same white samples; what oscillates there are the largest weights, and in features that is a bit of
 everything, unless the features happen to be the weights.
+
+Lines are of the first random basis, bands of all; runs that diverge (a rotated chain at 1.17) are
+left out, and predictions where the phases of what oscillates are not known.
 """
 
 import functools
