@@ -6,6 +6,9 @@ pairs is drawn against k. Where those pairs mix, the oscillation still stays wit
 diagonal linear network, each weight of which is a product of its own, learns the same map from the
 same white samples; what oscillates there are the largest weights, and in features that is a bit of
 everything, unless the features happen to be the weights.
+
+Lines are of the first random basis, bands of all; runs that diverge (a rotated chain at 1.17) are
+left out, and predictions where the phases of what oscillates are not known.
 """
 
 import functools
@@ -146,7 +149,7 @@ def _arguments(coords: dict[str, Any], measured: xr.Dataset) -> dict[str, Any]:
         loose = max(0.0, float(rate / onset() - 1))
     else:
         swing = np.sign(task.target) * _swings(np.abs(task.target), rate)
-        loose = max(0.0, float(np.count_nonzero(swing)) - 1)
+        loose = max(0.0, float(np.count_nonzero(swing) - 1))
     bases = {"left": task.left, "right": task.right}
     return {"swing": swing, **bases, "loose": float(loose) if rotated else 0.0}
 

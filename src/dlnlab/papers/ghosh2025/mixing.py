@@ -7,9 +7,10 @@ it one mode oscillates alone for ever; beyond it no run stays aligned but one th
 the last bit, so that two modes never oscillate side by side for long. Those that mix oscillate on,
 wildly, or diverge, at step sizes at which the diagonal run does neither.
 
-Onset: a little after 2/λ_12, the edge of a mixing at minima. Where two modes oscillate, they do so
-in step or in opposite phase, and each phase has an exponent of its own: a run grows at that of its
-own phase, which need not be the larger one.
+Onset: after 2/λ_12, the edge of a mixing at minima, by a line's width in the drawing. Where two
+modes oscillate, they do so in step or in opposite phase, and each phase has an exponent of its own:
+a run grows at that of its own phase, which need not be the larger one. The fractions are of the
+rotated and the perturbed runs; above them stands how the diagonal ones ended.
 """
 
 import functools
@@ -234,10 +235,10 @@ EXPERIMENT = Experiment(
 )
 
 FULL = {
-    "learning_rate": tuple(np.linspace(0.0305, 0.0363, 59).round(6).tolist()),
+    "learning_rate": tuple(sorted([0.03203, *np.linspace(0.0305, 0.0363, 59).round(6).tolist()])),
     "seed": tuple(range(20)),
 }
-"""3,540 runs."""
+"""3,600 runs."""
 
 
 # --- claims -------------------------------------------------------------------------------------
@@ -257,29 +258,27 @@ def _mixing(measured: xr.Dataset, predicted: xr.Dataset) -> xr.DataArray:
 
 
 def _departures(measured: xr.Dataset, predicted: xr.Dataset, beyond: bool) -> Floats:
-    """How far growth is from that of the own phase, in the mean over seeds for each step size and
-    start, before or beyond the second mode's edge."""
+    """How far each run's growth is from that of its phase, before or beyond the second edge."""
     measured, predicted = _perturbed(measured), _perturbed(predicted)
     place = _mixing(measured, predicted)
     place &= (measured.learning_rate > predicted.second_mode_edge) == beyond
-    ratio, place = xr.broadcast(growths(measured) / predicted.own_growth, place)
-    mean = ratio.where(place, 1).mean("seed", skipna=False)
-    return np.asarray(abs(mean - 1).values[place.any("seed").values])
+    error, place = xr.broadcast(abs(growths(measured) / predicted.own_growth - 1), place)
+    return np.asarray(error.values[place.values])
 
 
 def check_growth(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
-    """The farthest departure between the onset and 2/S_2."""
+    """The mean departure between the onset and 2/S_2."""
     found = _departures(measured, predicted, beyond=False)
-    return Verdict.at_most(found.max() if found.size else np.nan, 0.05, sample_size=found.size)
+    return Verdict.at_most(found.mean() if found.size else np.nan, 0.05, sample_size=found.size)
 
 
 def check_phase(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
-    """The farthest departure beyond 2/S_2; NaN, which fails, unless some runs fall short of half
-    the largest exponent over all phases."""
+    """The mean departure beyond 2/S_2; NaN, which fails, unless some runs fall short of half the
+    largest exponent over all phases."""
     found = _departures(measured, predicted, beyond=True)
     share = _perturbed(predicted).own_growth / _perturbed(predicted).fastest_growth
     tells = found.size > 0 and float(share.min()) < 0.5
-    return Verdict.at_most(found.max() if tells else np.nan, 0.1, sample_size=found.size)
+    return Verdict.at_most(found.mean() if tells else np.nan, 0.05, sample_size=found.size)
 
 
 def check_before(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
@@ -338,7 +337,7 @@ CLAIMS = (
     Claim(
         "ghosh2025.6",
         "Between the onset and 2/S_2 what is off the diagonal grows from rounding to 1e-3 at the "
-        "predicted exponent, within 5 % in the mean over seeds, in rotated and perturbed runs.",
+        "predicted exponent: rotated and perturbed runs depart from it by 5 % at most in the mean.",
         check_growth,
         SETTING,
     ),
@@ -351,7 +350,7 @@ CLAIMS = (
     ),
     Claim(
         "ghosh2025.6b",
-        "Beyond 2/S_2 it grows at the exponent of the run's own phase, within 10 % in the mean; "
+        "Beyond 2/S_2 it grows at the exponent of the run's own phase, within 5 % in the mean; "
         "of runs whose modes oscillate in step that is less than half of the largest exponent.",
         check_phase,
         SETTING,
