@@ -179,7 +179,12 @@ def test_any_network_and_a_sweep_of_it():
 
 @pytest.mark.parametrize(
     ("given", "said"),
-    [({"k": 0}, "k is 0"), ({"tolerance": 0.5}, "tolerance is 0.5"), ({"probe_every": 0}, "probe")],
+    [
+        ({"k": 0}, "k is 0"),
+        ({"k": 2.5}, "k is 2.5"),
+        ({"tolerance": 0.5}, "tolerance is 0.5"),
+        ({"probe_every": 0}, "probe"),
+    ],
 )
 def test_bad_settings_are_told_at_once(given, said):
     with pytest.raises(InputError, match=said):

@@ -48,9 +48,10 @@ class CurvatureTracker(Statistic):
     first below: 1.5 counts what is near the edge 2/η. `end="smallest"` follows the other end of the
     spectrum, ascending. Works for any network; at all times on all of its Hessian.
 
-    In place of a step that is not finite the last finite one is shown.
+    A step that is not finite is not looked at. NaN for pairs beyond the number of parameters.
 
-    Raises InputError for k or `probe_every` below 1, and a tolerance that is not in (0, 0.1).
+    Raises InputError for k or `probe_every` that are no whole numbers of at least 1, and for a
+    tolerance that is not in (0, 0.1).
     """
 
     k: int = 1
@@ -63,10 +64,10 @@ class CurvatureTracker(Statistic):
 
     def __post_init__(self) -> None:
         for name in ("k", "probe_every"):
-            if getattr(self, name) < 1:
+            given = getattr(self, name)
+            if not isinstance(given, int) or given < 1:
                 raise InputError(
-                    f"{name} is {getattr(self, name)}, and a whole number of at least 1 is needed; "
-                    "raise it."
+                    f"{name} is {given}, and a whole number of at least 1 is needed; 1 is the least."
                 )
         if not 0 < self.tolerance < 0.1:
             raise InputError(
