@@ -67,7 +67,7 @@ class CurvatureTracker(Statistic):
             given = getattr(self, name)
             if not isinstance(given, int) or given < 1:
                 raise InputError(
-                    f"{name} is {given}, and a whole number of at least 1 is needed; 1 is the least."
+                    f"{name} is {given}, and a whole number of at least 1 is needed; round it."
                 )
         if not 0 < self.tolerance < 0.1:
             raise InputError(
