@@ -7,3 +7,16 @@ def measure(module, **coords):
     coords = {**experiment.coords, **coords}
     measured = experiment.measure(**coords)
     return measured, experiment.predict(measured, **coords)
+
+
+def measured_once(smaller=None):
+    """`measure` of a figure's file, carried out at most once; `smaller` holds other coordinates."""
+    made = {}
+
+    def of(module):
+        if module not in made:
+            coords = (smaller or {}).get(module, {})
+            made[module] = measure(module, **{k: tuple(v) for k, v in coords.items()})
+        return made[module]
+
+    return of

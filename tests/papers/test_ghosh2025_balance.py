@@ -15,7 +15,7 @@ from dlnlab.papers.ghosh2025 import balance, depth, edges, gap, growth, regimes
 from dlnlab.plotting import style
 from dlnlab.theory.orbits import judge
 from dlnlab.theory.stability import single_path_sharpness
-from figures import measure
+from figures import measure, measured_once
 
 # One worker, so that what the module computes is computed once.
 pytestmark = pytest.mark.xdist_group("ghosh2025_balance")
@@ -27,14 +27,7 @@ ALL = [pytest.param(m, c, id=c.id) for m in MODULES for c in m.CLAIMS]
 
 @pytest.fixture(scope="module")
 def data():
-    made = {}
-
-    def of(module):
-        if module not in made:
-            made[module] = measure(module)
-        return made[module]
-
-    return of
+    return measured_once()
 
 
 @pytest.mark.parametrize(("module", "claim"), ALL)

@@ -14,7 +14,7 @@ from dlnlab.papers import load
 from dlnlab.papers.ghosh2025 import features, mixing, perceptrons, sharpening
 from dlnlab.plotting import style
 from dlnlab.tasks import Samples
-from figures import measure
+from figures import measured_once
 
 # One worker, so that what the module computes is computed once.
 pytestmark = pytest.mark.xdist_group("ghosh2025_features")
@@ -30,14 +30,7 @@ ALL = [pytest.param(m, c, id=c.id) for m in SMALLER for c in m.CLAIMS]
 
 @pytest.fixture(scope="module")
 def data():
-    made = {}
-
-    def of(module):
-        if module not in made:
-            made[module] = measure(module, **SMALLER[module])
-        return made[module]
-
-    return of
+    return measured_once(SMALLER)
 
 
 # --- against plain NumPy ----------------------------------------------------------------------

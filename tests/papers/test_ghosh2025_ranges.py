@@ -18,7 +18,7 @@ from dlnlab.plotting import style
 from dlnlab.problem import Problem
 from dlnlab.tasks import Whitened
 from dlnlab.theory.orbits import two_cycle
-from figures import measure
+from figures import measure, measured_once
 
 # One worker, so that what the module computes is computed once.
 pytestmark = pytest.mark.xdist_group("ghosh2025_ranges")
@@ -29,14 +29,7 @@ ALL = [pytest.param(m, c, id=c.id) for m in MODULES for c in m.CLAIMS]
 
 @pytest.fixture(scope="module")
 def data():
-    made = {}
-
-    def of(module):
-        if module not in made:
-            made[module] = measure(module)
-        return made[module]
-
-    return of
+    return measured_once()
 
 
 # --- against plain NumPy ----------------------------------------------------------------------

@@ -25,7 +25,7 @@ from dlnlab.papers.kim2026 import (
 )
 from dlnlab.plotting import style
 from dlnlab.statistics import OUTCOMES
-from figures import measure
+from figures import measure, measured_once
 
 # One worker, so that what the module computes is computed once.
 pytestmark = pytest.mark.xdist_group("kim2026_studies")
@@ -46,15 +46,7 @@ ALL = [pytest.param(m, c, id=c.id) for m in SMALLER for c in m.CLAIMS]
 
 @pytest.fixture(scope="module")
 def data():
-    made = {}
-
-    def of(module):
-        if module not in made:
-            smaller = {k: tuple(v) for k, v in SMALLER[module].items()}
-            made[module] = measure(module, **smaller)
-        return made[module]
-
-    return of
+    return measured_once(SMALLER)
 
 
 # --- against plain NumPy ----------------------------------------------------------------------
