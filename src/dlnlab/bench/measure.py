@@ -1,5 +1,6 @@
 """Contenders timed in turn, so that a noisy machine is noisy for all of them alike."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,10 @@ from dlnlab.typing import Any
 
 ROUNDS = 6
 """The least and the largest of six independent numbers hold their median with 96.9 %."""
+
+LEAST_SECONDS = 0.05
+"""A call shorter than this is repeated within a round, else its cost would be that of waking up
+the caches and threads after the contender before it."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,7 @@ class Row:
 def measure(case: Case, rounds: int = ROUNDS) -> list[Row]:
     """Time all contenders of a case in turn, round after round."""
     ready: list[tuple[Contender, Callable[[], Any], float, Any]] = []
+    repeats: list[int] = []
     missing: list[tuple[Contender, str]] = []
     for contender in case.contenders:
         began = time.perf_counter()
@@ -70,7 +76,9 @@ def measure(case: Case, rounds: int = ROUNDS) -> list[Row]:
             missing.append((contender, f"{error.name or error} is not installed"))
             continue
         ready.append((contender, run, time.perf_counter() - began, found))
-    seconds = np.array([[_timed(run) for _, run, _, _ in ready] for _ in range(rounds)])
+        repeats.append(max(1, math.ceil(LEAST_SECONDS / _timed(run, 1))))
+    runs = [(run, times) for (_, run, _, _), times in zip(ready, repeats, strict=True)]
+    seconds = np.array([[_timed(run, times) for run, times in runs] for _ in range(rounds)])
     rates = np.array([contender.work for contender, _, _, _ in ready]) / seconds
     rows = [
         Row(
@@ -89,10 +97,12 @@ def measure(case: Case, rounds: int = ROUNDS) -> list[Row]:
     return [*rows, *absent]
 
 
-def _timed(run: Callable[[], Any]) -> float:
+def _timed(run: Callable[[], Any], times: int) -> float:
+    """Seconds of one call, in the mean over `times` of them in a row."""
     began = time.perf_counter()
-    run()
-    return time.perf_counter() - began
+    for _ in range(times):
+        run()
+    return (time.perf_counter() - began) / times
 
 
 def _spread(values: Any) -> tuple[float, float, float]:
