@@ -5,6 +5,7 @@ import pytest
 
 from dlnlab.data import cifar10
 from dlnlab.errors import InputError
+from dlnlab.papers.ghosh2025 import perceptrons
 
 
 def images(count, seed):
@@ -69,3 +70,14 @@ def test_what_cannot_be_read_is_told_in_a_sentence(folder, spoil, count, compone
     spoil(folder)
     with pytest.raises(InputError, match=told):
         cifar10(folder, count, components)
+
+
+def test_an_experiment_reads_the_folder_that_it_is_told(folder):
+    coords = {"cifar10": str(folder), "samples": 6, "components": 3}
+    task = perceptrons.build(**coords).problem.task
+    np.testing.assert_array_equal(task.inputs, cifar10(folder, 6, 3).inputs)
+    with pytest.raises(InputError, match=r"no file data_batch_1.bin .* binary version"):
+        perceptrons.EXPERIMENT.measure(cifar10="nowhere", steps=1)
+    measured = perceptrons.EXPERIMENT.measure(steps=2, **coords)
+    assert np.isfinite(measured.loss.values).all()
+    assert measured.cifar10.item() == str(folder)

@@ -36,6 +36,7 @@ def build(
     target: tuple[tuple[float, ...], ...] = ((0.7, 0.3), (0.3, 0.2)),
     representation: Literal["modes", "full"] = "modes",
     order: Literal[1, 2] = 1,
+    folder: str = "",
     rotated: bool = False,
     seed: int = 0,
 ) -> None: ...
@@ -55,6 +56,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     ),
     "representation": st.sampled_from(["modes", "full"]),
     "order": st.sampled_from([1, 2]),
+    "folder": st.text(st.characters(exclude_categories=["C", "Z"]), max_size=8),
     "rotated": st.booleans(),
     "seed": st.integers(0, 2**32 - 1),
 }
@@ -75,6 +77,7 @@ def test_the_signature_is_read() -> None:
         "target": "table",
         "representation": "literal",
         "order": "literal",
+        "folder": "text",
         "rotated": "bool",
         "seed": "int",
     }
@@ -98,7 +101,7 @@ def test_a_parameter_without_default_is_required() -> None:
 
 
 def unannotated(rate=0.1): ...
-def text(rate: str = "a"): ...
+def text(rate: bytes = b"a"): ...
 def optional(rate: float | None = None): ...
 def listed(rate: list[float]): ...
 def fixed_length(rate: tuple[float, float]): ...
@@ -163,6 +166,7 @@ def test_jax_is_not_imported() -> None:
         ("widths", [np.int64(3)], (3,)),
         ("target", np.eye(2), ((1.0, 0.0), (0.0, 1.0))),
         ("representation", np.str_("full"), "full"),
+        ("folder", " a, b/c:d ", "a, b/c:d"),
         ("rotated", np.True_, True),
         ("seed", 2**32 - 1, 2**32 - 1),
     ],
@@ -191,6 +195,8 @@ WRONG: list[tuple[str, Any, type[InputError]]] = [
     ("depth", 0, InputError),
     ("depth", 2**63, InputError),
     ("depth", 10**400, InputError),
+    ("folder", 3, InputTypeError),
+    ("folder", "a\nb", InputTypeError),
     ("alphas", 0.1, InputTypeError),
     ("alphas", "0.1", InputTypeError),
     ("alphas", (0.1, 0.0), InputError),

@@ -1,5 +1,6 @@
 """Claims: one sentence of a paper each, with a check that can say no."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -153,6 +154,16 @@ class Claim:
             "assumes": list(self.assumes),
             "statistical": self.statistical,
         }
+
+
+def numbered(claim_id: str) -> list[tuple[int, str]]:
+    """What claims are sorted by: 2 before 10, 5 before 5a.
+
+    >>> sorted(["a1.10", "a1.5a", "a1.5", "a1.2"], key=numbered)
+    ['a1.2', 'a1.5', 'a1.5a', 'a1.10']
+    """
+    parts = re.split(r"(\d+)", claim_id.partition(".")[2])
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
 
 
 def _plain(number: float) -> float | None:

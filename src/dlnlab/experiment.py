@@ -200,15 +200,22 @@ def _labelled(bound: Bound, points: Grid, answers: list[_Answer], stretch: bool)
         "symbol": bound.prediction.symbol,
         "assumes": "; ".join(a.sentence for a in bound.prediction.assumes),
     }
-    told = "; ".join(
-        f"{n} at {c} of {points.size} points, by up to {w:.3g}" for n, (c, w) in broken.items()
-    )
-    if told:
-        attrs["stretched" if stretch else "broken"] = told
+    if broken:
+        attrs["stretched" if stretch else "broken"] = "; ".join(
+            _departed(a.sentence, *broken[a.name], points.size)
+            for a in bound.prediction.assumes
+            if a.name in broken
+        )
     dims = bound.prediction.dims[-len(shape) :] if shape else ()
     return xr.DataArray(
         np.asarray(filled).reshape((*points.shape, *shape)), dims=(*points.axes, *dims), attrs=attrs
     )
+
+
+def _departed(sentence: str, count: int, worst: float, points: int) -> str:
+    where = f" at {count} of {points} points" if points > 1 else ""
+    most = "up to " if count > 1 else ""
+    return f"it assumes that {sentence}, and departs from that{where} by {most}{worst:.3g}"
 
 
 def _common_shape(shapes: list[tuple[int, ...]]) -> tuple[int, ...]:

@@ -3,23 +3,28 @@
 Measured is solid and coloured, predicted is dashed over it in ink, and dotted where an assumption
 of the prediction is broken. Nothing here touches matplotlib's global state: figures are made with
 `panels`, drawn inside `style()` and saved with `save`.
+
+Matplotlib is imported by what draws: every figure's file imports this module, and a run draws
+nothing. `Axes`, `Figure`, `Legend`, `Line2D` and `Patch` are its classes for annotations alone.
 """
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
-import matplotlib
 import xarray as xr
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.legend import Legend
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from dlnlab.typing import Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes as Axes
+    from matplotlib.figure import Figure as Figure
+    from matplotlib.legend import Legend as Legend
+    from matplotlib.lines import Line2D as Line2D
+    from matplotlib.patches import Patch as Patch
+else:
+    Axes = Figure = Legend = Line2D = Patch = Any
 
 INK, FAINT = "#1f2328", "#8b929a"
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a5195")
@@ -78,10 +83,13 @@ _STYLE = {
 def style(salt: str = "dlnlab") -> AbstractContextManager[None]:
     """The house style while the context lasts; also a decorator. `salt` makes SVG ids repeatable.
 
+    >>> import matplotlib
     >>> with style():
     ...     float(matplotlib.rcParams["axes.linewidth"])
     0.6
     """
+    import matplotlib
+
     settings: Any = {**_STYLE, "svg.hashsalt": salt}
     return matplotlib.rc_context(settings)
 
@@ -107,9 +115,11 @@ def panels(
     >>> [round(float(inches), 1) for inches in figure.get_size_inches()]
     [7.0, 2.3]
     """
+    from matplotlib import figure as drawing
+
     with style():
         size = (width or (SINGLE if columns == 1 else DOUBLE), height or 0.1 + 2.2 * rows)
-        figure = Figure(figsize=size)
+        figure = drawing.Figure(figsize=size)
         grid = figure.subplots(rows, columns, sharex=sharex, sharey=sharey, squeeze=False)
     return figure, list(grid.ravel())
 
@@ -195,15 +205,36 @@ def direct_label(ax: Axes, x: float, y: float, text: str, color: str = INK) -> N
 
 def log_step_axis(ax: Axes, label: str = "step") -> None:
     """Steps on a logarithmic axis, with a mark at every second or third power of ten."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     ax.set_xscale("log")
     ax.xaxis.set_major_locator(LogLocator(numticks=5))
     ax.xaxis.set_minor_formatter(NullFormatter())
     ax.set_xlabel(label)
 
 
-def few_ticks(ax: Axes, most: int = 5) -> None:
-    """At most so many marks on the vertical axis."""
-    ax.yaxis.set_major_locator(MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]))
+def few_ticks(ax: Axes, most: int = 5, axis: Literal["x", "y"] = "y") -> None:
+    """At most so many marks on an axis, the vertical one by default."""
+    from matplotlib.ticker import MaxNLocator
+
+    chosen = ax.xaxis if axis == "x" else ax.yaxis
+    chosen.set_major_locator(MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]))
+
+
+def key(label: str, color: str, **look: Any) -> Line2D:
+    """An entry of a legend that stands for no one line: a stroke, or a mark where `marker` says."""
+    from matplotlib import lines
+
+    if "marker" in look:
+        look = {"linestyle": "none", **look}
+    return lines.Line2D([], [], color=color, label=label, **{"linewidth": 1.6, **look})
+
+
+def swatch(label: str, color: str) -> Patch:
+    """The same for a filled area."""
+    from matplotlib import patches
+
+    return patches.Patch(color=color, label=label)
 
 
 def legend_above(figure: Figure, lines: Sequence[Line2D], columns: int | None = None) -> Legend:

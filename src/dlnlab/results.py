@@ -19,7 +19,7 @@ from dlnlab.typing import Any
 STATUS_MEANINGS = ("ran_to_end", "arrived", "diverged", "failed", "interrupted")
 """The meanings of the codes of `status`; the first four are those of `dlnlab.state.Status`."""
 
-_PLAIN = ("float", "int", "bool", "literal")
+_PLAIN = ("float", "int", "bool", "literal", "text")
 """Kinds of coordinates that are numbers or words; others stand in a Dataset as text."""
 
 _VERSIONED = ("dlnlab", "jax", "jaxlib", "equinox", "diffrax", "optax", "numpy", "scipy", "xarray")
@@ -99,15 +99,24 @@ def _described(
 ) -> tuple[tuple[str, ...], dict[str, Any]]:
     """The dimensions and attributes of a variable, from the longest name that it begins with."""
     owner = owners[max((n for n in owners if name == n or name.startswith(n + "_")), key=len)]
-    attrs: dict[str, Any] = {}
-    if isinstance(owner, Observable):
-        attrs = {"symbol": owner.symbol, "formula": owner.formula}
-        if name != owner.name:
-            attrs = {"long_name": f"{name.removeprefix(owner.name + '_')} of {owner.name}"}
-    elif owner.flags:
+    part = name.removeprefix(owner.name).removeprefix("_")
+    attrs = _of_observable(owner, part) if isinstance(owner, Observable) else _of(owner, part)
+    return (owner.dims if rank == len(owner.dims) else ()), attrs
+
+
+def _of_observable(owner: Observable, part: str) -> dict[str, Any]:
+    if part:
+        return {"long_name": f"{part} of {owner.name}"}
+    return {"symbol": owner.symbol, "formula": owner.formula}
+
+
+def _of(owner: Statistic, part: str) -> dict[str, Any]:
+    first_line = (type(owner).__doc__ or "").strip().partition("\n")[0]
+    attrs: dict[str, Any] = {"description": f"{part} of: {first_line}" if part else first_line}
+    if owner.flags:
         attrs["flag_values"] = np.arange(len(owner.flags), dtype=np.int8)
         attrs["flag_meanings"] = " ".join(owner.flags)
-    return (owner.dims if rank == len(owner.dims) else ()), attrs
+    return attrs
 
 
 def _coords(

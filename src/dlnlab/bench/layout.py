@@ -15,7 +15,7 @@ from dlnlab.simulate import program
 from dlnlab.simulate.sizes import tile_size
 from dlnlab.typing import Any
 
-TILES = (1, 4, 16, 32, 64, 128)
+TILES = (1, 16, 32, 64, 128)
 LANES = 1024
 MATRICES = (
     (2, 3, 1),

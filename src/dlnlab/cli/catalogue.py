@@ -8,7 +8,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from dlnlab.cli.console import pairs, show, show_json, table
-from dlnlab.cli.options import REFERENCE, switch
+from dlnlab.cli.options import argument, switch
 
 if TYPE_CHECKING:
     from dlnlab.experiment import Bound, Experiment
@@ -17,28 +17,36 @@ if TYPE_CHECKING:
 
 def list_experiments(*, json: Annotated[bool, switch("Print one JSON array.")] = False) -> int:
     """List the experiments, by paper."""
-    from dlnlab.papers import figure_ids, load, papers
+    from dlnlab.papers import figure_ids, load, paper_keys
 
-    found = {key: [load(figure) for figure in figure_ids(key)] for key in papers()}
     if json:
-        rows = [(entry, key) for key, entries in found.items() for entry in entries]
+        rows = [(load(figure), key) for key in paper_keys() for figure in figure_ids(key)]
         show_json([{"id": e.id, "title": e.experiment.title, "paper": key} for e, key in rows])
         return 0
-    for key, entries in found.items():
-        paper = papers()[key]
-        show(Text(f"{', '.join(paper.authors)} ({paper.year}). {paper.title}", style="bold"))
-        show(Padding(pairs({entry.id: entry.experiment.title for entry in entries}), (0, 0, 1, 2)))
+    for key in paper_keys():
+        show(*_paper(key))
     return 0
 
 
+def _paper(key: str) -> Iterator[RenderableType]:
+    """A paper with its figures."""
+    from dlnlab.papers import figure_ids, load, papers
+
+    paper, entries = papers()[key], [load(figure) for figure in figure_ids(key)]
+    yield Text(f"{', '.join(paper.authors)} ({paper.year}). {paper.title}", style="bold")
+    yield Padding(pairs({entry.id: entry.experiment.title for entry in entries}), (0, 0, 1, 2))
+
+
 def show_experiment(
-    reference: Annotated[str, REFERENCE],
+    reference: Annotated[
+        str, argument("A paper, an id such as kim2026/fig1, or an experiment file.py.")
+    ],
     /,
 ) -> int:
     """Show an experiment: its coordinates, what it records, what is predicted and claimed."""
-    from dlnlab.papers import load
+    from dlnlab.papers import load, paper_keys
 
-    show(*_described(load(reference)))
+    show(*(_paper(reference) if reference in paper_keys() else _described(load(reference))))
     return 0
 
 

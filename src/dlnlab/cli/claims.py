@@ -1,6 +1,7 @@
 """`dln claims`: the sentences of papers, and whether they hold."""
 
 import json as json_format
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -45,11 +46,21 @@ def claims(
     if source is not None and files:
         raise InputError(f"the claims of {files[0]} are computed, not read; leave out --from.")
     judged = _computed(keys, files) if source is None else _read(Path(source), papers)
+    from dlnlab.claims import numbered
+
+    judged.sort(key=lambda claim: (str(claim["paper"]), numbered(str(claim["id"]))))
     if json:
         show_json([{key: claim[key] for key in KEYS} for claim in judged])
     else:
-        show(_tabulated(judged))
+        show(_tabulated(judged), Text(_counted(judged), style="bold"))
     return 0
+
+
+def _counted(judged: list[Judged]) -> str:
+    """How many there are, and how many of each verdict."""
+    counts = Counter(str(claim["verdict"]) for claim in judged)
+    words = ", ".join(f"{counts[word]} {word}" for word in _GLYPHS if counts[word])
+    return f"{len(judged)} claims: {words}" if judged else "no claims"
 
 
 def _known(papers: tuple[str, ...]) -> list[str]:
@@ -104,7 +115,7 @@ def _parsed(file: Path) -> list[Judged]:
 
 
 def _tabulated(judged: list[Judged]) -> RenderableType:
-    rows = table("claim", "verdict", "statistic", "expected", "sentence")
+    rows = table("claim", "verdict", "statistic", "expected", "sentence", "figure")
     for claim in judged:
         glyph, colour = _GLYPHS.get(claim["verdict"], (" ", ""))
         rows.add_row(
@@ -113,6 +124,7 @@ def _tabulated(judged: list[Judged]) -> RenderableType:
             _measured(claim),
             str(claim["expected"]),
             str(claim["sentence"]),
+            str(claim.get("figure", "")),
         )
     return rows
 

@@ -19,6 +19,7 @@ _METAVARS = {
     "float": "NUMBER",
     "int": "INTEGER",
     "bool": "TRUE|FALSE",
+    "text": "TEXT",
     "ints": "INTEGER,…",
     "floats": "NUMBER,…",
     "table": "NUMBER,…/NUMBER,…",

@@ -17,6 +17,7 @@ from dlnlab.schema import Grid
 _MOST_ROWS = 12
 _MOST_COLUMNS = 6
 _MOST_NUMBERS = 12
+_MOST_IN_CELL = 4
 
 
 def summary(
@@ -31,10 +32,24 @@ def summary(
         yield Text()
         yield _theory(entry.experiment.predict(measured, **points.fixed))
     yield Text()
-    ending = _counted(found["outcome"] or found["status"])
-    last = "step" if "step" in measured.dims else "time"
-    yield Text(f"{ending} · {last} {number(measured[last].values[-1].item())}")
+    yield Text(_ending(measured, found))
     yield Text("not written; add --out FILE.nc" if path is None else f"written to {path}")
+
+
+def _ending(measured: xr.Dataset, found: dict[str, Any]) -> str:
+    """How it ended and at which moment; of a diverged run, the first that shows nothing finite."""
+    last = "step" if "step" in measured.dims else "time"
+    moment = measured[last].values[-1]
+    if found["status"] == "diverged":
+        seen = _observed(measured, last)
+        gone = [v.isnull().all([d for d in v.dims if d != last]) for v in seen]
+        moment = measured[last].values[int(np.argmax(np.all(gone, axis=0)))] if seen else moment
+    return f"{_counted(found['outcome'] or found['status'])} · {last} {number(moment.item())}"
+
+
+def _observed(measured: xr.Dataset, last: str) -> list[xr.DataArray]:
+    """What an observable found at every recorded moment."""
+    return [v for v in measured.data_vars.values() if last in v.dims and "formula" in v.attrs]
 
 
 def _coordinates(points: Grid) -> str:
@@ -84,8 +99,10 @@ def _sweep(points: Grid, measured: xr.Dataset, found: dict[str, Any]) -> Iterato
             _label(points, name, values[position])
             for (name, values), position in zip(points.axes.items(), index, strict=True)
         ]
-        rows.add_row(*axes, *(number(values[index]) for values in columns.values()))
+        rows.add_row(*axes, *(_cell(values[index]) for values in columns.values()))
     yield rows
+    if "seed" in points.axes and _same_for_all_seeds(measured):
+        yield Text("every seed gave the same numbers: nothing here is drawn at random")
     if points.size > _MOST_ROWS:
         yield Text(f"… and {points.size - _MOST_ROWS} more points", style="dim")
 
@@ -93,14 +110,29 @@ def _sweep(points: Grid, measured: xr.Dataset, found: dict[str, Any]) -> Iterato
 def _columns(
     points: Grid, measured: xr.Dataset, found: dict[str, Any]
 ) -> dict[str, np.ndarray[Any, Any]]:
-    """How each point ended, and the first few numbers that are one for each point."""
+    """How each point ended, and the first few quantities: numbers before short lists of them."""
     ends = "outcome" if found["outcome"] else "status"
     columns = {ends: np.asarray(found[ends], object)}
+    wider: dict[str, np.ndarray[Any, Any]] = {}
     for name, value in {**found["final"], **found["statistics"]}.items():
         values = np.asarray(value, object)
-        if values.shape == points.shape and "long_name" not in measured[name].attrs:
+        if "long_name" in measured[name].attrs:
+            continue
+        if values.shape == points.shape:
             columns[name] = values
-    return dict(list(columns.items())[:_MOST_COLUMNS])
+        elif values.size <= _MOST_IN_CELL * points.size:
+            wider[name] = values
+    return dict(list({**columns, **wider}.items())[:_MOST_COLUMNS])
+
+
+def _cell(value: Any) -> str:
+    return number(value.tolist() if isinstance(value, np.ndarray) else value)
+
+
+def _same_for_all_seeds(measured: xr.Dataset) -> bool:
+    first = measured.isel(seed=0, drop=True)
+    others = (measured.isel(seed=k, drop=True) for k in range(1, measured.sizes["seed"]))
+    return measured.sizes["seed"] > 1 and all(first.equals(other) for other in others)
 
 
 def _label(points: Grid, name: str, value: Any) -> str:

@@ -12,7 +12,6 @@ from typing import Annotated
 import jax
 import jax.numpy as jnp
 import xarray as xr
-from matplotlib.figure import Figure
 
 from dlnlab import plotting
 from dlnlab.claims import Claim, Verdict
@@ -79,7 +78,7 @@ def check_stable(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
 CLAIMS = (Claim("own.1", "Gradient descent ends where the sharpness is below 2/η.", check_stable),)
 
 
-def plot(measured: xr.Dataset, predicted: xr.Dataset) -> Figure:
+def plot(measured: xr.Dataset, predicted: xr.Dataset) -> plotting.Figure:
     """The sharpness along the run, with the edge dashed over it."""
     figure, (ax,) = plotting.panels()
     plotting.measured(ax, measured.step, measured.sharpness, "sharpness")

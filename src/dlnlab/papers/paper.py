@@ -23,8 +23,9 @@ class Paper:
     @property
     def bibtex(self) -> str:
         """The entry for a bibliography."""
+        venue = f"  journal = {{{self.venue}}},\n" if self.venue else ""
         return (
             f"@article{{{self.key},\n  title = {{{self.title}}},\n"
             f"  author = {{{' and '.join(self.authors)}}},\n  year = {{{self.year}}},\n"
-            f"  eprint = {{{self.arxiv}}},\n  archivePrefix = {{arXiv}}\n}}"
+            f"{venue}  eprint = {{{self.arxiv}}},\n  archivePrefix = {{arXiv}}\n}}"
         )

@@ -14,6 +14,7 @@ import plotly.offline
 import xarray as xr
 
 from dlnlab import papers
+from dlnlab.claims import numbered
 from dlnlab.papers.paper import Paper
 from dlnlab.report.figures import Reproduced
 from dlnlab.report.interactive import plot_data
@@ -57,7 +58,7 @@ def page(
         partial=len(found) < len(papers.figure_ids(paper.key)),
         version=importlib.metadata.version("dlnlab"),
         figures=[_figure(figure, pictures) for figure in found],
-        verdicts=sorted(verdicts, key=_numbered),
+        verdicts=sorted(verdicts, key=lambda verdict: numbered(verdict["id"])),
         failing=[verdict for verdict in verdicts if verdict["verdict"] == "fails"],
         counts={word: sum(v["verdict"] == word for v in verdicts) for word in GLYPHS},
         glyphs=GLYPHS,
@@ -66,12 +67,6 @@ def page(
         script=(_HERE / "page.js").read_text(encoding="utf-8"),
         plotly=plotly.offline.get_plotlyjs(),
     )
-
-
-def _numbered(verdict: dict[str, Any]) -> list[tuple[int, str]]:
-    """The order of the paper's statements: 2 before 10, 5 before 5a."""
-    parts = re.split(r"(\d+)", verdict["id"].partition(".")[2])
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
 
 
 def _figure(figure: Reproduced, pictures: Path) -> dict[str, Any]:

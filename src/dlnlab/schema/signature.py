@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 from dlnlab.errors import InputError, InputTypeError
 from dlnlab.schema.values import check, number
 
-Kind = Literal["float", "int", "bool", "literal", "ints", "floats", "table"]
+Kind = Literal["float", "int", "bool", "literal", "text", "ints", "floats", "table"]
 
 RESERVED = frozenset(
     [
@@ -31,6 +31,7 @@ _KINDS: dict[Any, Kind] = {
     float: "float",
     int: "int",
     bool: "bool",
+    str: "text",
     tuple[int, ...]: "ints",
     tuple[float, ...]: "floats",
     tuple[tuple[float, ...], ...]: "table",
@@ -124,7 +125,7 @@ class Parameter:
                 return "/".join(",".join(map(number, row)) for row in value)
             case "bool":
                 return str(value).lower()
-            case "literal":
+            case "literal" | "text":
                 return str(value)
         return number(value)
 
@@ -184,7 +185,7 @@ def _annotation(name: str, hint: Any) -> tuple[Kind, tuple[str | int, ...], Coor
             return kind, (), coordinate
     given = "no annotation" if hint is None else f"the annotation {hint}"
     raise InputTypeError(
-        f"{name} has {given}; it needs float, int, bool, Literal[…], tuple[int, ...], "
+        f"{name} has {given}; it needs float, int, bool, str, Literal[…], tuple[int, ...], "
         "tuple[float, ...] or tuple[tuple[float, ...], ...], or one of these in Annotated."
     )
 

@@ -61,7 +61,7 @@ def parse(parameter: Parameter, texts: list[str]) -> Any:
     For a float or int, a choice or a bool, commas separate sweep points, and repeated flags add to
     them. Numbers also come as ranges, `start:stop:count` or `start:stop:count:log`, both ends
     included; a range is a sweep even if it has one point. For a tuple commas are one value, `/`
-    separates the rows of a table, and a repeated flag sweeps.
+    separates the rows of a table, and a repeated flag sweeps. A text is taken as it stands.
 
     >>> rate, widths = Parameter("rate", "float"), Parameter("widths", "ints")
     >>> parse(rate, ["0.1"]), parse(rate, ["0.1,0.2"]), parse(rate, ["1:100:3:log"])
@@ -76,8 +76,9 @@ def parse(parameter: Parameter, texts: list[str]) -> Any:
         texts = [text if text.strip() else "true" for text in texts or [""]]
     if not texts:
         raise InputError(f"{parameter.name} was given no value; {mend(parameter)}")
-    if parameter.kind in ("ints", "floats", "table"):
-        values = [_tuple(parameter, text) for text in texts]
+    if parameter.kind in ("text", "ints", "floats", "table"):
+        one = check if parameter.kind == "text" else _tuple
+        values = [one(parameter, text) for text in texts]
         return values if len(values) > 1 else values[0]
     items = [_item(parameter, part.strip()) for text in texts for part in text.split(",")]
     _count(parameter, items)

@@ -21,6 +21,7 @@ WANTED = {
     "int": ("a whole number", "3"),
     "bool": ("true or false", "true"),
     "literal": ("one of its choices", ""),
+    "text": ("a text on one line", "a-name"),
     "ints": ("a tuple of whole numbers", "3,5"),
     "floats": ("a tuple of numbers", "0.3,0.2"),
     "table": ("rows of numbers, as many in each", "0.7,0.3/0.3,0.2"),
@@ -58,6 +59,8 @@ def check(parameter: Parameter, value: Any) -> Any:
             return _bool(parameter, value)
         case "literal":
             return _choice(parameter, value)
+        case "text":
+            return _text(parameter, value)
     return _number(parameter, value)
 
 
@@ -181,6 +184,14 @@ def _choice(parameter: Parameter, value: Any) -> str | int:
             return choice
     offered = nearest(str(value), map(str, parameter.choices))
     raise InputError(f"{parameter.name} has no choice {shown(value)}; {offered}")
+
+
+def _text(parameter: Parameter, value: Any) -> str:
+    """Without white space at its ends, and without characters that nobody sees."""
+    value = _plain(value)
+    if not isinstance(value, str) or not (value.strip() or " ").isprintable():
+        raise _unfit(parameter, value)
+    return value.strip()
 
 
 def _listed(parameter: Parameter, value: Any) -> Sequence[Any]:

@@ -22,7 +22,8 @@ def tile_size(params: Sequence[tuple[int, ...]], is_map: bool = True) -> int:
     if vectors:
         most, scalars = 128, 1 << 12
     elif max(size for shape in params for size in shape) <= SMALL:
-        most, scalars = (32 if sum(map(math.prod, params)) <= 256 else 16), 1 << 18
+        total = sum(map(math.prod, params))
+        most, scalars = (64 if total <= 32 else 32 if total <= 256 else 16), 1 << 18
     else:
         most, scalars = 64, 1 << 12
     fits = max(1, scalars // sum(map(math.prod, params)))

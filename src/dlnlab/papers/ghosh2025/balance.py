@@ -12,9 +12,6 @@ from typing import Annotated
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from dlnlab import solve
 from dlnlab.claims import Claim, Verdict
@@ -24,7 +21,7 @@ from dlnlab.initialization import zero_last_layer
 from dlnlab.networks import Modes
 from dlnlab.observables import balance_gap, flow_end_sharpness, loss, observable, sharpness
 from dlnlab.papers.ghosh2025.gap import layer_values
-from dlnlab.plotting import COLORS, at, legend_above, log_step_axis, panels
+from dlnlab.plotting import COLORS, Axes, Figure, Line2D, at, legend_above, log_step_axis, panels
 from dlnlab.plotting import measured as measured_line
 from dlnlab.plotting import predicted as predicted_line
 from dlnlab.problem import Problem

@@ -12,7 +12,6 @@ from typing import Annotated
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from matplotlib.figure import Figure
 
 from dlnlab.claims import Claim, Verdict
 from dlnlab.dynamics import GradientDescent
@@ -20,7 +19,7 @@ from dlnlab.experiment import Bound, Experiment
 from dlnlab.initialization import zero_last_layer
 from dlnlab.networks import Modes
 from dlnlab.observables import loss, mode_values, sharpness
-from dlnlab.plotting import COLORS, at, legend_above, log_step_axis, panels, predicted_level
+from dlnlab.plotting import COLORS, Figure, at, legend_above, log_step_axis, panels, predicted_level
 from dlnlab.plotting import measured as measured_line
 from dlnlab.problem import Problem
 from dlnlab.run import Run

@@ -10,15 +10,12 @@ from typing import Annotated
 
 import numpy as np
 import xarray as xr
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from dlnlab.claims import Claim, Verdict
 from dlnlab.experiment import Bound, Experiment
 from dlnlab.observables import mode_values
 from dlnlab.papers.ghosh2025 import orbit_diagram
-from dlnlab.plotting import COLORS, edge_line, legend_above, panels
+from dlnlab.plotting import COLORS, Axes, Figure, Line2D, edge_line, legend_above, panels
 from dlnlab.plotting import predicted as predicted_line
 from dlnlab.run import Run
 from dlnlab.schedule import last

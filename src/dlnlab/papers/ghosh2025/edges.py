@@ -12,13 +12,12 @@ import dataclasses
 
 import numpy as np
 import xarray as xr
-from matplotlib.figure import Figure
 
 from dlnlab.claims import Claim, Verdict
 from dlnlab.experiment import Bound
 from dlnlab.observables import loss
 from dlnlab.papers.ghosh2025 import depth
-from dlnlab.plotting import COLORS, at, legend_above, panels
+from dlnlab.plotting import COLORS, Figure, at, legend_above, panels
 from dlnlab.plotting import measured as measured_line
 from dlnlab.plotting import predicted as predicted_line
 from dlnlab.schedule import last

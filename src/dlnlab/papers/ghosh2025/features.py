@@ -18,9 +18,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from dlnlab.claims import Claim, Verdict
 from dlnlab.dynamics import GradientDescent
@@ -29,7 +26,7 @@ from dlnlab.initialization import zero_last_layer
 from dlnlab.networks import DiagonalLinear, square
 from dlnlab.observables import end_to_end, loss, observable
 from dlnlab.papers.ghosh2025.mixing import random_bases
-from dlnlab.plotting import COLORS, legend_above, panels, with_axes
+from dlnlab.plotting import COLORS, Axes, Figure, Line2D, legend_above, panels, with_axes
 from dlnlab.plotting import measured as measured_line
 from dlnlab.plotting import predicted as predicted_line
 from dlnlab.problem import Problem

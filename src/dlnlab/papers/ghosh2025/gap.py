@@ -12,9 +12,6 @@ from typing import Annotated
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from dlnlab.claims import Claim, Verdict
 from dlnlab.dynamics import GradientDescent
@@ -22,7 +19,17 @@ from dlnlab.errors import InputError
 from dlnlab.experiment import Bound, Experiment
 from dlnlab.networks import Modes
 from dlnlab.observables import balance_gap, loss, observable, sharpness
-from dlnlab.plotting import COLORS, INK, few_ticks, legend_above, log_step_axis, panels
+from dlnlab.plotting import (
+    COLORS,
+    INK,
+    Axes,
+    Figure,
+    Line2D,
+    few_ticks,
+    legend_above,
+    log_step_axis,
+    panels,
+)
 from dlnlab.plotting import measured as measured_line
 from dlnlab.plotting import predicted as predicted_line
 from dlnlab.problem import Problem

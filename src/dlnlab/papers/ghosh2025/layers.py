@@ -12,15 +12,12 @@ from typing import Annotated
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from dlnlab.claims import Claim, Verdict
 from dlnlab.experiment import Bound, Experiment
 from dlnlab.observables import layer_singular_values, loss, mode_values, observable
 from dlnlab.papers.ghosh2025 import oscillation_range
-from dlnlab.plotting import COLORS, legend_above, panels
+from dlnlab.plotting import COLORS, Axes, Figure, Line2D, key, legend_above, panels
 from dlnlab.plotting import predicted as predicted_line
 from dlnlab.problem import Problem
 from dlnlab.run import Run
@@ -149,7 +146,7 @@ def _dots(ax: Axes, lane: xr.DataArray, mode: int) -> Line2D:
     color = COLORS[mode % len(COLORS)]
     (dots,) = ax.plot(lane.step, lane.isel(mode=mode), ".", color=color, markersize=0.9)
     dots.set_rasterized(True)  # thousands in each panel
-    return Line2D([], [], color=color, linewidth=1.6, label=f"mode {mode + 1}")
+    return key(f"mode {mode + 1}", color)
 
 
 def _levels(ax: Axes, measured: xr.Dataset, mode: int, rate: float) -> Line2D:

@@ -20,10 +20,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
 from dlnlab.claims import Claim, Verdict
 from dlnlab.dynamics import GradientDescent
@@ -32,7 +28,20 @@ from dlnlab.experiment import Bound, Experiment
 from dlnlab.initialization import gaussian, zero_last_layer
 from dlnlab.networks import square
 from dlnlab.observables import loss, mode_values, off_diagonal_norm
-from dlnlab.plotting import COLORS, FAINT, INK, edge_line, legend_above, panels, with_axes
+from dlnlab.plotting import (
+    COLORS,
+    FAINT,
+    INK,
+    Axes,
+    Figure,
+    Line2D,
+    edge_line,
+    few_ticks,
+    key,
+    legend_above,
+    panels,
+    with_axes,
+)
 from dlnlab.plotting import measured as measured_line
 from dlnlab.plotting import predicted as predicted_line
 from dlnlab.problem import Problem
@@ -389,7 +398,7 @@ def plot(measured: xr.Dataset, predicted: xr.Dataset) -> Figure:
     lines = [*_exponents(middle, measured, predicted), *_fractions(right, measured)]
     for ax in (middle, right):
         ax.set_xlabel("step size η")
-        ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+        few_ticks(ax, 4, "x")
     legend_above(figure, lines, columns=4)
     return figure
 
@@ -485,6 +494,4 @@ def _fractions(ax: Axes, measured: xr.Dataset) -> list[Line2D]:
         ax.annotate(f"{start} start", (rates[0], 1.15), fontsize=7, color=INK)
     ax.set(ylim=(0, 1.28), yticks=[0, 0.5, 1])
     ax.set_title("fraction of ends")
-    return [
-        Line2D([], [], marker="s", ls="none", color=END_COLORS[name], label=name) for name in ENDS
-    ]
+    return [key(name, END_COLORS[name], marker="s") for name in ENDS]

@@ -17,9 +17,6 @@ from typing import Annotated
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from dlnlab.claims import Claim, Verdict
 from dlnlab.dynamics import GradientDescent
@@ -28,7 +25,7 @@ from dlnlab.initialization import scaled_identity
 from dlnlab.networks import BalancedModes
 from dlnlab.observables import free_sharpness, mode_values
 from dlnlab.papers.ghosh2025.oscillation_range import birth
-from dlnlab.plotting import COLORS, FAINT, INK, legend_above, panels
+from dlnlab.plotting import COLORS, FAINT, INK, Axes, Figure, Line2D, key, legend_above, panels
 from dlnlab.plotting import predicted as predicted_line
 from dlnlab.problem import Problem
 from dlnlab.run import Run
@@ -318,7 +315,7 @@ def _values(ax: Axes, orbit: xr.Dataset) -> list[Line2D]:
     for mode in range(values.shape[-1]):
         color = COLORS[mode % len(COLORS)]
         _cloud(ax, rates, values[:, :, mode], color)
-        lines.append(Line2D([], [], color=color, linewidth=1.6, label=f"mode {mode + 1}"))
+        lines.append(key(f"mode {mode + 1}", color))
     return lines
 
 

@@ -14,9 +14,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from dlnlab.claims import Claim, Verdict
 from dlnlab.dynamics import GradientDescent
@@ -24,7 +21,18 @@ from dlnlab.experiment import Bound, Experiment
 from dlnlab.initialization import zero_last_layer
 from dlnlab.networks import Modes, square
 from dlnlab.observables import balance_gap, loss, mode_values, svs_error
-from dlnlab.plotting import COLORS, INK, at, edge_line, legend_above, panels
+from dlnlab.plotting import (
+    COLORS,
+    INK,
+    Axes,
+    Figure,
+    Line2D,
+    at,
+    edge_line,
+    key,
+    legend_above,
+    panels,
+)
 from dlnlab.plotting import measured as measured_line
 from dlnlab.plotting import predicted as predicted_line
 from dlnlab.problem import Problem
@@ -263,7 +271,7 @@ def _dots(ax: Axes, found: xr.DataArray, modes: int) -> Line2D:
     for mode in range(modes):
         curve, color = found.isel(mode=mode), COLORS[mode % len(COLORS)]
         ax.plot(found.learning_rate, curve, ".", color=color, markersize=5)
-    return Line2D([], [], color=INK, marker=".", linestyle="none", label="matrices")
+    return key("matrices", INK, marker=".")
 
 
 def _beyond(ax: Axes, measured: xr.Dataset) -> Line2D:

@@ -5,15 +5,8 @@ to 2/η the parameters oscillate; drawn is the share of that oscillation in the 
 eigenvectors of the Hessian (out of 132), against k. Small steps do not oscillate: what little their
 path bends has hardly a part there.
 
-CIFAR-10, and any other data, from a file of one's own:
-
-    from dlnlab.data import cifar10
-    from dlnlab.papers.ghosh2025 import perceptrons
-
-    def build(learning_rate: float = 0.1, seed: int = 0):
-        return perceptrons.on(cifar10("cifar-10-batches-bin", 500, 20), learning_rate, seed=seed)
-
-    EXPERIMENT = dataclasses.replace(perceptrons.EXPERIMENT, build=build, coords={})
+On CIFAR-10 instead, from its binary files in a folder of yours:
+`dln run ghosh2025/perceptrons --cifar10 FOLDER`. Other data: call `on` from a file of your own.
 """
 
 from typing import Annotated, Any
@@ -21,18 +14,16 @@ from typing import Annotated, Any
 import jax
 import numpy as np
 import xarray as xr
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
+from dlnlab import data
 from dlnlab.claims import Claim, Verdict
-from dlnlab.data import digits
 from dlnlab.dynamics import GradientDescent
 from dlnlab.errors import InputError
 from dlnlab.experiment import Bound, Experiment
 from dlnlab.initialization import gaussian
 from dlnlab.networks import Activation, Perceptrons
 from dlnlab.observables import loss, sharpness
-from dlnlab.plotting import COLORS, legend_above, panels, predicted_level, with_axes
+from dlnlab.plotting import COLORS, Figure, Line2D, legend_above, panels, predicted_level, with_axes
 from dlnlab.plotting import measured as measured_line
 from dlnlab.problem import Problem
 from dlnlab.run import Run
@@ -54,16 +45,18 @@ def build(
     components: Annotated[int, Coordinate(least=1, most=61)] = 6,
     samples: Annotated[int, Coordinate(least=1, most=1796, symbol="n")] = 200,
     classes: Annotated[int, Coordinate(least=1, most=CLASSES)] = CLASSES,
+    cifar10: Annotated[str, Coordinate(help="folder of its binary files, in place of digits")] = "",
     seed: int = 0,
 ) -> Run:
-    """A perceptron on n digits, of which it learns to tell the first `classes` from the others.
+    """A perceptron on n images, of which it learns to tell the first `classes` from the others.
 
     Inputs are white principal components. Entries start with the standard deviation
     `scale/√width`; the seed draws them.
     """
-    return on(
-        digits(samples, components), learning_rate, depth, width, activation, scale, classes, seed
+    images = (
+        data.cifar10(cifar10, samples, components) if cifar10 else data.digits(samples, components)
     )
+    return on(images, learning_rate, depth, width, activation, scale, classes, seed)
 
 
 def on(

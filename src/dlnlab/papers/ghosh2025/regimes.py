@@ -12,14 +12,11 @@ import dataclasses
 
 import numpy as np
 import xarray as xr
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from dlnlab.claims import Claim, Verdict
 from dlnlab.experiment import Bound
 from dlnlab.papers.ghosh2025 import gap
-from dlnlab.plotting import COLORS, edge_line, legend_above, panels
+from dlnlab.plotting import COLORS, Axes, Figure, Line2D, edge_line, legend_above, panels
 from dlnlab.plotting import measured as measured_line
 from dlnlab.plotting import predicted as predicted_line
 from dlnlab.schedule import last

@@ -10,14 +10,21 @@ import dataclasses
 
 import numpy as np
 import xarray as xr
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from dlnlab.claims import Claim, Verdict
 from dlnlab.observables import loss, sharpness
 from dlnlab.papers.ghosh2025 import perceptrons
-from dlnlab.plotting import COLORS, FAINT, legend_above, panels, with_axes
+from dlnlab.plotting import (
+    COLORS,
+    FAINT,
+    Axes,
+    Figure,
+    Line2D,
+    key,
+    legend_above,
+    panels,
+    with_axes,
+)
 from dlnlab.schedule import Schedule
 
 FEW, MANY = 10, 200
@@ -120,10 +127,10 @@ def _columns(ax: Axes, sharp: xr.DataArray) -> list[Line2D]:
             ax.plot(where, start, "o", color=color, mfc="white", ms=2.5, mew=0.6, zorder=2)
             ax.plot(where, end, "o", color=color, ms=3, zorder=3)
         name = "1 output" if classes == 1 else f"{classes} outputs"
-        lines.append(Line2D([], [], marker="o", ls="none", color=color, ms=4, label=name))
+        lines.append(key(name, color, marker="o", markersize=4))
     kinds = {"at the start": "white", "at the end": FAINT}
     lines += [
-        Line2D([], [], marker="o", ls="none", color=FAINT, mfc=fill, ms=4, label=name)
+        key(name, FAINT, marker="o", markerfacecolor=fill, markersize=4)
         for name, fill in kinds.items()
     ]
     return lines

@@ -9,12 +9,19 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from dlnlab.claims import Claim
 from dlnlab.papers.kim2026 import fig3, fig7
-from dlnlab.plotting import COLORS, at, legend_above, log_step_axis, panels, predicted_level
+from dlnlab.plotting import (
+    COLORS,
+    Figure,
+    Line2D,
+    at,
+    legend_above,
+    log_step_axis,
+    panels,
+    predicted_level,
+)
 from dlnlab.plotting import measured as measured_line
 
 ACTIVATIONS = ("relu", "gelu")

@@ -10,12 +10,11 @@ import dataclasses
 
 import numpy as np
 import xarray as xr
-from matplotlib.figure import Figure
 
 from dlnlab.claims import Claim, Verdict
 from dlnlab.observables import conserved_z, loss, mode_values
 from dlnlab.papers.kim2026 import fig1
-from dlnlab.plotting import COLORS, INK, legend_above, log_step_axis, panels
+from dlnlab.plotting import COLORS, INK, Figure, legend_above, log_step_axis, panels
 from dlnlab.plotting import measured as measured_line
 from dlnlab.schedule import last
 

@@ -11,13 +11,12 @@ from typing import Annotated
 
 import numpy as np
 import xarray as xr
-from matplotlib.figure import Figure
 
 from dlnlab.claims import Claim, Verdict
 from dlnlab.experiment import Bound, Experiment
 from dlnlab.observables import conserved_z, loss, mode_values, shares
 from dlnlab.papers.kim2026 import fig1
-from dlnlab.plotting import COLORS, legend_above, panels
+from dlnlab.plotting import COLORS, Figure, legend_above, panels
 from dlnlab.plotting import measured as measured_line
 from dlnlab.plotting import predicted as predicted_line
 from dlnlab.run import Run

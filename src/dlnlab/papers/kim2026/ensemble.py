@@ -15,11 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import scipy.stats
 import xarray as xr
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
 from dlnlab.claims import Claim, Verdict
 from dlnlab.dynamics import GradientDescent, Map, Optax, StochasticGradientDescent
@@ -27,7 +23,7 @@ from dlnlab.experiment import Experiment
 from dlnlab.initialization import gaussian
 from dlnlab.networks import square
 from dlnlab.observables import flow_end_sharpness, loss, shares
-from dlnlab.plotting import INK, at, panels, patches_above
+from dlnlab.plotting import INK, Axes, Figure, at, panels, patches_above, swatch
 from dlnlab.problem import Problem
 from dlnlab.run import Run
 from dlnlab.schedule import Schedule
@@ -150,6 +146,8 @@ def fractions(measured: xr.Dataset, confidence: float = 0.95) -> xr.Dataset:
 def _interval(hits: int, count: int, confidence: float) -> tuple[float, float]:
     if count == 0:
         return np.nan, np.nan
+    import scipy.stats
+
     found = scipy.stats.binomtest(int(hits), int(count)).proportion_ci(confidence, "wilson")
     return float(found.low), float(found.high)
 
@@ -258,9 +256,7 @@ def plot(measured: xr.Dataset, predicted: xr.Dataset) -> Figure:
     for ax, title in zip(axes, TITLES, strict=True):
         ax.set_title(title)
     axes[0].set_ylabel("fraction of runs")
-    handles = [
-        Patch(color=color, label=name.replace("_", " ")) for name, color in OUTCOME_COLORS.items()
-    ]
+    handles = [swatch(name.replace("_", " "), color) for name, color in OUTCOME_COLORS.items()]
     patches_above(figure, handles)
     return figure
 

@@ -12,9 +12,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from dlnlab.claims import Claim, Verdict
 from dlnlab.dynamics import GradientDescent
@@ -37,6 +34,9 @@ from dlnlab.observables import (
 from dlnlab.plotting import (
     COLORS,
     INK,
+    Axes,
+    Figure,
+    Line2D,
     legend_above,
     log_step_axis,
     panels,

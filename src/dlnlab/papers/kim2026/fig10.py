@@ -13,16 +13,13 @@ from typing import Annotated
 
 import numpy as np
 import xarray as xr
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from dlnlab.claims import Claim, Verdict
 from dlnlab.errors import InputError
 from dlnlab.experiment import Bound, Experiment
 from dlnlab.observables import loss, mode_values, shares
 from dlnlab.papers.kim2026 import fig1
-from dlnlab.plotting import COLORS, FAINT, INK, at, legend_above, panels
+from dlnlab.plotting import COLORS, FAINT, INK, Axes, Figure, Line2D, at, legend_above, panels
 from dlnlab.run import Run
 from dlnlab.schedule import linear, logarithmic
 from dlnlab.schema import Coordinate

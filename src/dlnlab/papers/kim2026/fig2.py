@@ -9,14 +9,10 @@ import dataclasses
 
 import numpy as np
 import xarray as xr
-from matplotlib.axes import Axes
-from matplotlib.contour import QuadContourSet
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from dlnlab.claims import Claim, Verdict
 from dlnlab.papers.kim2026 import fig1
-from dlnlab.plotting import COLORS, INK, legend_above, panels
+from dlnlab.plotting import COLORS, INK, Axes, Figure, Line2D, legend_above, panels
 from dlnlab.theory.modes import flow_constant
 from dlnlab.typing import Any
 
@@ -68,7 +64,7 @@ def plot(measured: xr.Dataset, predicted: xr.Dataset) -> Figure:
     return figure
 
 
-def _sharpness(ax: Axes) -> QuadContourSet:
+def _sharpness(ax: Axes) -> Any:
     grid = np.linspace(0, 1.25, 251)
     first, second = np.meshgrid(grid, grid)
     power = 2 - 2 / DEPTH

@@ -14,9 +14,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from dlnlab.claims import Claim, Verdict
 from dlnlab.dynamics import GradientDescent, Map, StochasticGradientDescent
@@ -25,7 +22,17 @@ from dlnlab.experiment import Bound, Experiment
 from dlnlab.initialization import gaussian
 from dlnlab.networks import Activation, Perceptrons
 from dlnlab.observables import loss, mode_values, shares, sharpness
-from dlnlab.plotting import COLORS, at, legend_above, log_step_axis, panels, predicted_level
+from dlnlab.plotting import (
+    COLORS,
+    Axes,
+    Figure,
+    Line2D,
+    at,
+    legend_above,
+    log_step_axis,
+    panels,
+    predicted_level,
+)
 from dlnlab.plotting import measured as measured_line
 from dlnlab.problem import Problem
 from dlnlab.run import Run

@@ -13,9 +13,6 @@ from typing import Annotated
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from dlnlab.claims import Claim, Verdict
 from dlnlab.dynamics import GradientDescent
@@ -24,7 +21,17 @@ from dlnlab.experiment import Bound, Experiment
 from dlnlab.initialization import scaled_identity
 from dlnlab.networks import Modes
 from dlnlab.observables import loss, mode_values
-from dlnlab.plotting import COLORS, at, legend_above, log_step_axis, panels, predicted_level
+from dlnlab.plotting import (
+    COLORS,
+    Axes,
+    Figure,
+    Line2D,
+    at,
+    legend_above,
+    log_step_axis,
+    panels,
+    predicted_level,
+)
 from dlnlab.plotting import measured as measured_line
 from dlnlab.problem import Problem
 from dlnlab.run import Run

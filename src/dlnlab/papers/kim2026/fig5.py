@@ -11,16 +11,13 @@ from typing import Annotated
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from dlnlab.claims import Claim, Verdict
 from dlnlab.dynamics import GradientDescent
 from dlnlab.experiment import Bound, Experiment
 from dlnlab.networks import Modes
 from dlnlab.observables import loss, observable
-from dlnlab.plotting import COLORS, FAINT, INK, legend_above, panels
+from dlnlab.plotting import COLORS, FAINT, INK, Axes, Figure, Line2D, legend_above, panels
 from dlnlab.problem import Problem
 from dlnlab.run import Run
 from dlnlab.schedule import last

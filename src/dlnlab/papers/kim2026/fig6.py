@@ -9,13 +9,11 @@ import dataclasses
 
 import numpy as np
 import xarray as xr
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from dlnlab.claims import Claim, Verdict
 from dlnlab.experiment import Bound
 from dlnlab.papers.kim2026 import fig5
-from dlnlab.plotting import COLORS, FAINT, legend_above, panels
+from dlnlab.plotting import COLORS, FAINT, Axes, Figure, legend_above, panels
 from dlnlab.plotting import measured as measured_line
 from dlnlab.plotting import predicted as predicted_line
 from dlnlab.theory.stability import map_value, return_path, worst_case_return_constant

@@ -9,7 +9,6 @@ back is measured over seeds, on the mean over the eight leading modes, at equal 
 from typing import Annotated
 
 import xarray as xr
-from matplotlib.figure import Figure
 
 from dlnlab.claims import Claim, Verdict
 from dlnlab.data import digits
@@ -17,6 +16,7 @@ from dlnlab.experiment import Bound, Experiment
 from dlnlab.networks import Activation, Perceptrons
 from dlnlab.observables import loss, mode_values, shares, sharpness, test_loss
 from dlnlab.papers.kim2026 import fig3
+from dlnlab.plotting import Figure
 from dlnlab.problem import Problem
 from dlnlab.run import Run
 from dlnlab.schedule import logarithmic

@@ -13,9 +13,6 @@ from typing import Annotated
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from dlnlab.claims import Claim, Verdict
 from dlnlab.dynamics import GradientDescent
@@ -23,7 +20,7 @@ from dlnlab.experiment import Bound, Experiment
 from dlnlab.initialization import scaled_identity
 from dlnlab.networks import Modes
 from dlnlab.observables import loss, mode_values
-from dlnlab.plotting import COLORS, INK, legend_above, log_step_axis, panels
+from dlnlab.plotting import COLORS, INK, Axes, Figure, Line2D, legend_above, log_step_axis, panels
 from dlnlab.plotting import measured as measured_line
 from dlnlab.plotting import predicted as predicted_line
 from dlnlab.problem import Problem

@@ -10,12 +10,11 @@ import dataclasses
 
 import numpy as np
 import xarray as xr
-from matplotlib.figure import Figure
 
 from dlnlab.claims import Claim, Verdict
 from dlnlab.observables import flow_end_sharpness, loss, shares, sharpness
 from dlnlab.papers.kim2026 import ensemble
-from dlnlab.plotting import COLORS, at, legend_above, panels, predicted_level
+from dlnlab.plotting import COLORS, Figure, at, legend_above, panels, predicted_level
 from dlnlab.plotting import measured as measured_line
 from dlnlab.schedule import logarithmic
 

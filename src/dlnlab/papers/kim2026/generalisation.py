@@ -13,7 +13,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from matplotlib.figure import Figure
 
 from dlnlab.claims import Claim, Verdict
 from dlnlab.dynamics import GradientDescent
@@ -22,7 +21,7 @@ from dlnlab.experiment import Experiment
 from dlnlab.initialization import gaussian
 from dlnlab.networks import square
 from dlnlab.observables import end_to_end, gradient_norm, loss, shares, test_loss
-from dlnlab.plotting import COLORS, INK, panels
+from dlnlab.plotting import COLORS, INK, Figure, panels
 from dlnlab.problem import Problem
 from dlnlab.run import Run
 from dlnlab.schedule import Schedule

@@ -12,12 +12,11 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from matplotlib.figure import Figure
 
 from dlnlab.claims import Claim, Verdict
 from dlnlab.observables import loss, shares
 from dlnlab.papers.kim2026 import ensemble
-from dlnlab.plotting import COLORS, at, edge_line, legend_above, panels
+from dlnlab.plotting import COLORS, Figure, at, edge_line, legend_above, panels
 from dlnlab.plotting import measured as measured_line
 from dlnlab.statistics import OUTCOMES
 

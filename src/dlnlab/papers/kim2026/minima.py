@@ -11,7 +11,6 @@ from typing import Annotated
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from matplotlib.figure import Figure
 
 from dlnlab.claims import Claim, Verdict
 from dlnlab.dynamics import GradientDescent
@@ -19,7 +18,7 @@ from dlnlab.errors import InputError
 from dlnlab.experiment import Bound, Experiment
 from dlnlab.networks import Modes
 from dlnlab.observables import loss, mode_values, sharpness
-from dlnlab.plotting import COLORS, INK, legend_above, panels
+from dlnlab.plotting import COLORS, INK, Figure, legend_above, panels
 from dlnlab.plotting import measured as measured_line
 from dlnlab.plotting import predicted as predicted_line
 from dlnlab.problem import Problem

@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.integrate import quad
 
 from dlnlab.theory.arguments import Array, positive_number, whole
 from dlnlab.theory.balance.flow_end import (
@@ -37,6 +36,8 @@ def _decay_integral(way: Curve, first: float, last: float, target: float, pair: 
     """
     spread = float(np.delete(way.distances, way.least).min())
     outside = np.delete(np.arange(len(way.signs)), [pair, pair + 1])
+
+    from scipy.integrate import quad  # a fifth of a second to import
 
     def integrand(y: float) -> float:
         u = spread * np.sinh(y) if spread else np.sign(first) * np.exp(y)
