@@ -600,6 +600,16 @@ PREDICTION_EXAMPLES: dict[str, Example] = {
         {"layer_values": [[[1.0, 0.5], [0.9, 0.8]]], "targets": [1.0, 0.7], "k": 3}
     ),
     "mixing_edge": Example({"depth": 3, "targets": [10.0, 9.5]}),
+    "onset": Example({"depth": 3, "targets": (10.0, 9.5)}),
+    "fastest_growth": Example({"depth": 3, "targets": (10.0, 9.5), "learning_rate": 0.0325}),
+    "own_growth": Example(
+        {
+            "depth": 3,
+            "targets": (10.0, 9.5),
+            "learning_rate": 0.0345,
+            "values": (11.7, 11.1),
+        }
+    ),
     "chain_flow_end_sharpness": Example(
         {"layer_values": [1.5, 2.25], "target": 5.0},
         {"reaches_a_minimum": {"layer_values": [1.0, -1.0]}},

@@ -450,6 +450,7 @@ def test_a_grid_without_sweeps_is_one_point() -> None:
         "target": (2, 2),
         "representation": "modes",
         "order": 1,
+        "folder": "",
         "rotated": False,
     }
     columns = single.columns(group)

@@ -207,9 +207,9 @@ def test_the_layout_table_has_at_most_sixty_cells_and_marks_what_is_used():
     measured = [s for _, chosen, _, _ in shapes for s in layout.TILES if layout.sensible(s, chosen)]
     assert len(measured) <= 60
     assert {chosen for _, chosen, _, _ in shapes} & set(layout.TILES)
-    cell = layout.Cell("a shape", 4, {4: 2.0, 16: 1.0})
+    cell = layout.Cell("a shape", 16, {16: 2.0, 32: 1.0})
     table = layout.markdown([cell], "dln bench layout", "a machine")
-    assert "| a shape | – | **2** | 1 | – | – | – |" in table
+    assert "| a shape | – | **2** | 1 | – | – |" in table
 
 
 def test_layout_is_asked_for_alone(capsys):

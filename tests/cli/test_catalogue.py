@@ -62,6 +62,13 @@ def test_show_tells_assumptions_and_ranges(dln, tiny):
         assert words in said.out
 
 
+def test_show_lists_the_figures_of_a_paper(dln):
+    said = dln("show", "ghosh2025")
+    assert said.status == 0
+    assert "ghosh2025/gap" in said.out
+    assert "kim2026" not in said.out
+
+
 def test_cite(dln, tiny):
     every = dln("cite").out
     assert "dlnlab" in every

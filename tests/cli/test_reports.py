@@ -74,9 +74,11 @@ def test_claims_are_computed(dln, monkeypatch):
     said = dln("claims", "kim2026")
     for words in ("kim2026.5a", "✓ holds", "✗ fails", "0.998 ± 1e-09 (3)", "at least 0.95"):
         assert words in said.out
+    assert said.out.rstrip().endswith("2 claims: 1 holds, 1 fails")
     rows = json.loads(dln("claims", "--json").out)
     assert [tuple(row) for row in rows] == [KEYS, KEYS] * len(paper_keys())
-    assert rows[1]["statistic"] is None
+    assert [row["id"] for row in rows] == sorted(row["id"] for row in rows)
+    assert {row["verdict"]: row["statistic"] for row in rows}["fails"] is None
 
 
 @pytest.mark.parametrize("place", ["claims.json", "kim2026/claims.json"])

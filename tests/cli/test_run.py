@@ -143,6 +143,21 @@ def test_the_summary_of_a_sweep_is_short(dln, tiny):
     assert len(said.out.splitlines()) < 25
 
 
+def test_the_summary_says_when_a_run_diverged(dln, tiny):
+    assert "diverged · step 10" in dln("run", tiny, "--learning-rate", "50").out
+
+
+def test_the_summary_says_that_seeds_change_nothing(dln, tiny):
+    said = dln("run", tiny, "--seeds", "3", "--steps", "5")
+    assert "every seed gave the same numbers" in said.out
+    assert "every seed" not in dln("run", tiny, "--depth", "1,2", "--steps", "5").out
+
+
+def test_the_summary_of_a_sweep_shows_short_lists(dln, tiny):
+    said = dln("run", tiny, "--learning-rate", "0.1,0.2", "--steps", "5")
+    assert "mode_values" in said.out
+
+
 @pytest.mark.parametrize("name", ["a.nc", "a.zarr"])
 def test_out_holds_all_that_was_recorded(dln, tiny, place, name):
     for argv in ([], ["--force"]):

@@ -13,7 +13,6 @@ a run grows at that of its own phase, which need not be the larger one. The frac
 rotated and the perturbed runs; above them stands how the diagonal ones ended.
 """
 
-import functools
 from typing import Annotated, Literal
 
 import jax
@@ -51,15 +50,8 @@ from dlnlab.schema import Coordinate
 from dlnlab.state import Status
 from dlnlab.tasks import Whitened
 from dlnlab.theory.arguments import Array as Floats
-from dlnlab.theory.base import prediction
 from dlnlab.theory.stability import stability_edge
-from dlnlab.theory.transverse import (
-    growth_along,
-    growth_exponent,
-    mixing_edge,
-    mixing_onset,
-)
-from dlnlab.theory.transverse.attractor import LONGEST_PERIOD, attractor
+from dlnlab.theory.transverse import fastest_growth, mixing_edge, onset, own_growth
 from dlnlab.typing import Any, Array
 
 Start = Literal["diagonal", "rotated", "gaussian"]
@@ -115,53 +107,6 @@ def random_bases(dimension: int, rotated: bool, seed: Any) -> tuple[Array, Array
 
 
 # --- what is predicted --------------------------------------------------------------------------
-
-
-@prediction("learning_rate_edge", symbol="onset", source="ghosh2025.6")
-def onset(depth: int, targets: tuple[float, ...]) -> float:
-    """The step size from which on a mixing grows along the orbit; NaN where there is none."""
-    found = _onset(depth, targets)
-    return np.nan if found is None else found
-
-
-@prediction("growth", symbol="max log|μ|/p", source="ghosh2025.6")
-def fastest_growth(depth: int, targets: tuple[float, ...], learning_rate: float) -> float:
-    """The exponent of the pair of modes, and of the phase, that mixes fastest."""
-    found = _fastest(depth, targets, learning_rate)
-    return np.nan if found is None else found
-
-
-@prediction("growth", symbol="log|μ|/p", source="ghosh2025.6")
-def own_growth(
-    depth: int, targets: tuple[float, ...], learning_rate: float, values: tuple[float, ...]
-) -> float:
-    """The exponent of the pair that mixes fastest in the phase that a run is in.
-
-    `values` are the modes' end-to-end values at one step; NaN where they are, and where a mode is
-    on no short cycle.
-    """
-    if np.isnan(values).any():
-        return np.nan
-    orbits = [_attractor(depth, target, learning_rate) for target in targets]
-    short = [orbit for orbit in orbits if orbit is not None and len(orbit) <= LONGEST_PERIOD]
-    if len(short) < len(orbits):
-        return np.nan
-    turned = [_in_phase(orbit, v, depth) for orbit, v in zip(short, values, strict=True)]
-    pairs = [(i, j) for i in range(len(turned)) for j in range(i) if targets[i] or targets[j]]
-    return max(
-        growth_along(depth, (targets[i], targets[j]), learning_rate, turned[i], turned[j])
-        for i, j in pairs
-    )
-
-
-_onset = functools.lru_cache(1024)(mixing_onset)
-_fastest = functools.lru_cache(1024)(growth_exponent)
-_attractor = functools.lru_cache(1024)(attractor)
-
-
-def _in_phase(orbit: Floats, value: float, depth: int) -> Floats:
-    """The orbit from the layer value on whose end-to-end value is nearest."""
-    return np.roll(orbit, -int(np.abs(orbit**depth - value).argmin()))
 
 
 def _edge(rank: int) -> Any:
