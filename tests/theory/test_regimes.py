@@ -1,0 +1,119 @@
+"""Distances from a Gaussian start: exponents against exact and linearised distances of samples."""
+
+import numpy as np
+import pytest
+from scipy.linalg import eigh
+
+from dlnlab.errors import InputError
+from dlnlab.theory.regimes import minimum_distance_exponent, regime, saddle_distance_exponent
+
+WIDTHS = (20, 40, 80, 160)
+SEEDS = 24
+
+
+def start(rng, width, depth, gamma, ends=2):
+    sizes = [ends, *(width,) * (depth - 1), ends]
+    return [
+        width ** (-gamma / 2) * rng.normal(size=(b, a))
+        for a, b in zip(sizes, sizes[1:], strict=False)
+    ]
+
+
+def to_nearest_minimum(layers, target):
+    """The distance to zero loss in the linearised network: `√(vec(R)ᵀ (JJᵀ)^{−1} vec(R))`,
+    `JJᵀ = Σ_l W_{>l}W_{>l}ᵀ ⊗ W_{<l}ᵀW_{<l}`."""
+    before = [np.eye(layers[0].shape[1])]
+    for layer in layers[:-1]:
+        before.append(layer @ before[-1])
+    after = [np.eye(len(layers[-1]))]
+    for layer in layers[:0:-1]:
+        after.insert(0, after[0] @ layer)
+    kernel = sum(np.kron(a @ a.T, b.T @ b) for a, b in zip(after, before, strict=True))
+    missing = (target - layers[-1] @ before[-1]).ravel()
+    return np.sqrt(missing @ np.linalg.solve(kernel, missing))
+
+
+def local_slopes(distance, depth, gamma, ends=2):
+    """Slopes of mean log-distance between neighbouring widths, and their standard errors."""
+    rng = np.random.default_rng(int(100 * gamma) + depth)
+    logs = np.log(
+        [[distance(start(rng, w, depth, gamma, ends)) for _ in range(SEEDS)] for w in WIDTHS]
+    )
+    variances = logs.var(axis=1, ddof=1) / SEEDS
+    slopes = np.diff(logs.mean(axis=1)) / np.log(2)
+    return slopes, np.sqrt(variances[1:] + variances[:-1]) / np.log(2)
+
+
+def judge(slopes, errors, wanted):
+    """The slope at infinite width is the exponent.
+
+    What is missing at width w is of order w^{−1/2} or smaller powers, so that the last slope is
+    off by at most 1/(√2 − 1) times its difference to the slope before. Five standard errors leave
+    the tests of this file together a false alarm in ten thousand runs.
+    """
+    bias = abs(slopes[-1] - slopes[-2]) / (2**0.5 - 1)
+    assert abs(slopes[-1] - wanted) <= 5 * errors[-1] + bias, (slopes, errors, wanted)
+
+
+@pytest.mark.parametrize(
+    ("depth", "gamma"), [(2, 0.25), (2, 0.75), (3, 0.3), (3, 0.8), (4, 0.5), (4, 0.9)]
+)
+def test_the_nearest_minimum_of_the_linearised_network(depth, gamma):
+    slopes, errors = local_slopes(
+        lambda layers: to_nearest_minimum(layers, np.diag([2.0, 1.0])), depth, gamma
+    )
+    judge(slopes, errors, float(minimum_distance_exponent(gamma, depth)))
+
+
+def to_nearest_saddle(layers):
+    """The exact distance for one input and one output, two layers or three.
+
+    Two: the saddle is the origin alone. Three, `cᵀBa`: either a = 0 and Bᵀc = 0, or c = 0 and
+    Ba = 0. Of the first, with c moved to the multiple of a unit vector n that is nearest and B to
+    the nearest with Bᵀn = 0, `|a|² + |c|² + nᵀ(BBᵀ − ccᵀ)n`, or c moved to 0.
+    """
+    a, c = layers[0].ravel(), layers[-1].ravel()
+    ends = a @ a + c @ c
+    if len(layers) == 2:
+        return np.sqrt(ends)
+    b = layers[1]
+    forms = (b @ b.T - np.outer(c, c), b.T @ b - np.outer(a, a))
+    saved = [eigh(form, eigvals_only=True, subset_by_index=(0, 0))[0] for form in forms]
+    return np.sqrt(ends + min(0.0, *saved))
+
+
+@pytest.mark.parametrize("depth", [2, 3])
+@pytest.mark.parametrize("gamma", [0.5, 1.0, 1.5, 2.0])
+def test_the_nearest_saddle(depth, gamma):
+    slopes, errors = local_slopes(to_nearest_saddle, depth, gamma, ends=1)
+    judge(slopes, errors, float(saddle_distance_exponent(gamma)))
+
+
+@pytest.mark.parametrize("depth", [2, 3, 4, 7])
+def test_exponents_are_continuous_and_turn_where_they_should(depth):
+    turn = 1 - 1 / depth
+    for gamma in (turn, 1.0):
+        left, right = (float(minimum_distance_exponent(gamma + d, depth)) for d in (-1e-9, 1e-9))
+        assert left == pytest.approx(right, abs=depth * 1e-8)
+    powers = np.linspace(0, 2, 201)
+    found = [float(minimum_distance_exponent(gamma, depth)) for gamma in powers]
+    assert powers[np.argmin(found)] == pytest.approx(turn, abs=0.01)
+    assert min(found) >= -turn / 2
+    assert max(found[100:]) == min(found[100:]) == 0
+
+
+def test_the_regime_says_what_comes_nearer_as_the_width_grows():
+    for gamma in np.linspace(0.1, 2, 39):
+        found = regime(3, float(gamma))
+        if found.regime == "lazy":
+            assert found.minimum_distance_exponent < 0 < found.saddle_distance_exponent
+        elif found.regime == "saddle_to_saddle":
+            assert found.saddle_distance_exponent < 0 == found.minimum_distance_exponent
+    assert regime(2, 1.0) == ("critical", 0.0, 0.0)
+
+
+def test_bad_input_is_refused_in_a_sentence():
+    with pytest.raises(InputError, match="at least 2"):
+        regime(1, 1.5)
+    with pytest.raises(InputError, match="a single number is needed"):
+        saddle_distance_exponent([1.0, 2.0])
