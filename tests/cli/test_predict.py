@@ -1,4 +1,5 @@
 import json
+import math
 
 import pytest
 
@@ -78,6 +79,35 @@ def test_transverse_stability(dln):
     assert "0.0320079" in dln(*told).out
     never = json.loads(dln("predict", "transverse", "--depth=3", "--targets=10,0", "--json").out)
     assert (never["onset"], never["second_mode_edge"]) == (None, None)
+
+
+def test_the_escape_from_the_origin(dln):
+    three = "predict escape --depth 3 --targets 1,3,0,2 --scale 1e-3 --json"
+    found = json.loads(dln(*three.split()).out)
+    assert list(found) == ["speed", "time", "plateau_losses", "order"]
+    assert found["speed"] == pytest.approx(3 / 3**0.5, rel=1e-12)
+    assert found["time"] == pytest.approx(1e3 / found["speed"], rel=1e-12)
+    assert found["plateau_losses"] == [7.0, 2.5, 0.5, 0.0]
+    assert found["order"] == [1, 3, 0]
+    two = "predict escape --depth 2 --targets 3 --scale 1e-3 --json"
+    assert json.loads(dln(*two.split()).out)["time"] == pytest.approx(math.log(1e3) / 3, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("gamma", "answer"),
+    [
+        (0.5, ("lazy", 0.25, -0.25)),
+        (0.75, ("lazy", 0.125, -0.375)),
+        (0.8, ("lazy", 0.1, -0.3)),
+        (1, ("critical", 0.0, 0.0)),
+        (1.5, ("saddle_to_saddle", -0.25, 0.0)),
+    ],
+)
+def test_the_regime_of_a_start(dln, gamma, answer):
+    found = json.loads(dln("predict", "regime", "--depth=4", f"--gamma={gamma}", "--json").out)
+    assert list(found) == ["regime", "saddle_distance_exponent", "minimum_distance_exponent"]
+    assert found["regime"] == answer[0]
+    assert tuple(found.values())[1:] == pytest.approx(answer[1:], abs=1e-12)
 
 
 def test_the_table_says_what_the_fields_mean(dln):

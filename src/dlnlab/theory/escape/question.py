@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from dlnlab.errors import InputError
-from dlnlab.theory.arguments import Array, at_least_zero, positive_number
+from dlnlab.theory.arguments import Array, finite, positive_number
 from dlnlab.theory.escape.direction import checked_depth, escape_speed
 from dlnlab.theory.escape.saddles import checked_targets, learning_order, plateau_loss
 from dlnlab.theory.escape.timing import escape_time
@@ -19,7 +19,7 @@ class Escape(NamedTuple):
 
 
 def _checked_scale(scale: float, depth: int, targets: Array) -> float:
-    if at_least_zero("scale", scale).ndim == 0 and float(scale) == 0:
+    if not finite("scale", scale).any():
         raise InputError(
             "scale is 0, and a number above 0 is needed: the origin is a critical point, from "
             "which nothing ever moves; say 1e-3."
