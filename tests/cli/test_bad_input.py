@@ -94,6 +94,12 @@ CASES = [
     ("predict stability --depths 3 --target 1,2", "target takes one value here, and 2 were given"),
     ("predict stability --depth 3 --target 1", "--depth is no option of dln predict; did you mean"),
     ("predict orbit --depth 3 --target 10", "learning_rate has no default"),
+    (
+        "predict orbit --depth 3",
+        "target and learning_rate have no default, and no values were given; add --target and "
+        "--learning-rate.",
+    ),
+    ("predict spectrum", "depths, targets and sigma have no default"),
     ("predict orbit --depth 1 --target 10 --learning-rate 1", "at depth 1 descent is linear"),
     ("predict orbit --depth 3 --target -1 --learning-rate 1", "target is -1.0"),
     ("predict orbit --depth 3 --target 1e300 --learning-rate 1", "in other units"),

@@ -1,5 +1,7 @@
 import json
 import math
+import re
+import typing
 
 import pytest
 
@@ -121,3 +123,29 @@ def test_help_shows_the_arguments(dln):
     said = dln("predict", "stability", "--help")
     assert "--depths" in said.out
     assert "--target" in said.out
+
+
+@pytest.mark.parametrize("topic", theory.TOPICS, ids=lambda topic: topic.__name__)
+def test_help_says_what_the_topic_answers(dln, topic):
+    said = dln("predict", topic.__name__, "--help")
+    assert said.status == 0
+    words = " ".join(said.out.split())
+    first, *_ = topic.__doc__.split("\n\n")
+    assert " ".join(first.split()) in words
+    answer = typing.get_type_hints(topic)["return"]
+    for field in answer._fields:
+        assert f" {field}: " in words, field
+    assert "dln run ID --help" not in said.out
+    assert "It answers with" not in dln("predict", "--help").out
+
+
+def test_the_hint_about_experiments_stands_with_the_commands_alone(dln):
+    assert "dln run ID --help" in dln("--help").out
+    assert not dln("cite", "--help").out.rstrip().endswith("coordinates of an experiment.")
+
+
+def test_what_was_left_to_its_default_is_not_shown_as_0(dln):
+    said = dln("predict", "spectrum", "--depths=2", "--targets=1", "--sigma=1", "--outputs=3")
+    assert said.out.splitlines()[1] == "depths 2 · targets 1 · sigma 1"
+    assert re.search(r"^hidden +1 ", said.out, re.M)
+    assert re.search(r"^outputs +3 ", said.out, re.M)

@@ -489,6 +489,7 @@ def test_the_penalised_matrix_is_that_of_its_modes():
         (lambda: escape_speed(1.0, 1), "depth is 1"),
         (lambda: escape_speed(1.0, 500), "below the smallest float"),
         (lambda: escape_time(1.0, 5, 1e-300), "beyond the largest float"),
+        (lambda: ray_value(1e-4, 100), "below the smallest float"),
         (lambda: plateau_loss([0.0]), "one of them above 0"),
         (lambda: plateau_loss([[1.0]]), "a list of numbers"),
         (lambda: mode_overlaps(np.eye(2), np.eye(3), np.eye(2), np.eye(2)), "transpose what"),

@@ -4,15 +4,19 @@ With entries of variance w^{−γ}, w the width of the hidden layers, the neares
 nearest minimum lie at distances that are powers of w.
 """
 
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Annotated, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
 from dlnlab.errors import InputError
+from dlnlab.schema import Coordinate
 from dlnlab.theory.arguments import Array, finite, shown, whole
 from dlnlab.theory.base import Prediction, prediction
 
 RegimeName: TypeAlias = Literal["lazy", "critical", "saddle_to_saddle"]
+_Gamma = Annotated[
+    float, Coordinate(symbol="γ", help="the start's entries have variance width^{−γ}")
+]
 
 
 class Regime(NamedTuple):
@@ -68,7 +72,7 @@ def minimum_distance_exponent(gamma: float, depth: int) -> Array:
     return np.asarray(min(0.0, -(1 - power) * (deep - 1) / 2) + 0.0)
 
 
-def regime(depth: int, gamma: float) -> Regime:
+def regime(depth: int, gamma: _Gamma) -> Regime:
     """Which dynamics a wide network with a Gaussian start of variance width^{−γ} falls into.
 
     `regime`: "lazy" for γ < 1, where the nearest minimum comes nearer as the width grows and the

@@ -1,12 +1,16 @@
 """The topic `escape` of `dln predict`: how a small network leaves the origin, and what follows."""
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 from dlnlab.errors import InputError
+from dlnlab.schema import Coordinate
 from dlnlab.theory.arguments import Array, finite, positive_number
 from dlnlab.theory.escape.direction import checked_depth, escape_speed
 from dlnlab.theory.escape.saddles import checked_targets, learning_order, plateau_loss
 from dlnlab.theory.escape.timing import escape_time
+
+_Targets = Annotated[tuple[float, ...], Coordinate(help="singular values of the target")]
+_Scale = Annotated[float, Coordinate(help="norm of all parameters at the start")]
 
 
 class Escape(NamedTuple):
@@ -36,7 +40,7 @@ def _checked_scale(scale: float, depth: int, targets: Array) -> float:
     return start
 
 
-def escape(depth: int, targets: tuple[float, ...], scale: float) -> Escape:
+def escape(depth: int, targets: _Targets, scale: _Scale) -> Escape:
     """How a network leaves the origin along its fastest ray, and the plateaus that follow.
 
     `speed`: `s* = L^{−(L−2)/2} s_1`, in `ṙ = s* r^{L−1}` for the norm r of all parameters.

@@ -23,13 +23,21 @@ from dlnlab.theory.modes.flow import flow_time
 def ray_value(norm: ArrayLike, depth: int) -> Array:
     """The singular value of the product where all layers have one value: `σ = (r/√L)^L`.
 
-    `norm` r of all parameters, at or above zero; `depth` L at least 2. Source: jacot2021.2.
+    `norm` r of all parameters, at or above zero; `depth` L at least 2. Raises InputError for
+    arguments out of range and a value below the smallest float. Source: jacot2021.2.
 
     >>> round(float(ray_value(2.0, 2)), 12)
     2.0
     """
-    deep = checked_depth(depth)
-    return np.asarray((at_least_zero("norm", norm) / np.sqrt(deep)) ** deep)
+    deep, norms = checked_depth(depth), at_least_zero("norm", norm)
+    with np.errstate(under="ignore"):
+        values = (norms / np.sqrt(deep)) ** deep
+    if ((values < np.finfo(np.float64).tiny) & (norms > 0)).any():
+        raise InputError(
+            f"norm is {shown(norm)} at depth {deep}, and a larger one is needed: the product is "
+            "below the smallest float; raise it."
+        )
+    return np.asarray(values)
 
 
 def norm_on_ray(time: ArrayLike, start: float, strength: float, depth: int) -> Array:
