@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.linalg import eigh
+from scipy.sparse.linalg import eigsh
 
 from dlnlab.errors import InputError
 from dlnlab.theory.regimes import minimum_distance_exponent, regime, saddle_distance_exponent
@@ -79,8 +79,10 @@ def to_nearest_saddle(layers):
     if len(layers) == 2:
         return np.sqrt(ends)
     b = layers[1]
-    forms = (b @ b.T - np.outer(c, c), b.T @ b - np.outer(a, a))
-    saved = [eigh(form, eigvals_only=True, subset_by_index=(0, 0))[0] for form in forms]
+    saved = [
+        eigsh(form - np.outer(x, x), k=1, which="SA", v0=x, return_eigenvectors=False)[0]
+        for form, x in ((b @ b.T, c), (b.T @ b, a))
+    ]
     return np.sqrt(ends + min(0.0, *saved))
 
 
