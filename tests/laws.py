@@ -660,6 +660,16 @@ PREDICTION_EXAMPLES: dict[str, Example] = {
             }
         },
     ),
+    "escape_speed": Example({"strength": 3.0, "depth": 4}),
+    "escape_time": Example(
+        {"strength": 3.0, "depth": 3, "start": 0.01}, {"starts_below": {"level": 0.005}}
+    ),
+    "learning_times": Example({"targets": [3.0, 2.0], "depth": 3, "starts": 1e-6}),
+    "plateau_loss": Example({"targets": [3.0, 2.0, 0.0]}),
+    "least_squared_norm": Example({"singular_values": [4.0, 0.0], "depth": 3}),
+    "regularised_values": Example({"targets": [1.0, 0.3], "depth": 3, "weight_decay": 0.1}),
+    "saddle_distance_exponent": Example({"gamma": 1.5}),
+    "minimum_distance_exponent": Example({"gamma": 0.8, "depth": 4}),
     "two_layer_value": Example({"time": [0.0, 1.0], "start": 0.1, "target": 1.0, "gap": -0.5}),
 }
 

@@ -1,4 +1,7 @@
 import json
+import math
+import re
+import typing
 
 import pytest
 
@@ -80,6 +83,35 @@ def test_transverse_stability(dln):
     assert (never["onset"], never["second_mode_edge"]) == (None, None)
 
 
+def test_the_escape_from_the_origin(dln):
+    three = "predict escape --depth 3 --targets 1,3,0,2 --scale 1e-3 --json"
+    found = json.loads(dln(*three.split()).out)
+    assert list(found) == ["speed", "time", "plateau_losses", "order"]
+    assert found["speed"] == pytest.approx(3 / 3**0.5, rel=1e-12)
+    assert found["time"] == pytest.approx(1e3 / found["speed"], rel=1e-12)
+    assert found["plateau_losses"] == [7.0, 2.5, 0.5, 0.0]
+    assert found["order"] == [1, 3, 0]
+    two = "predict escape --depth 2 --targets 3 --scale 1e-3 --json"
+    assert json.loads(dln(*two.split()).out)["time"] == pytest.approx(math.log(1e3) / 3, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("gamma", "answer"),
+    [
+        (0.5, ("lazy", 0.25, -0.25)),
+        (0.75, ("lazy", 0.125, -0.375)),
+        (0.8, ("lazy", 0.1, -0.3)),
+        (1, ("critical", 0.0, 0.0)),
+        (1.5, ("saddle_to_saddle", -0.25, 0.0)),
+    ],
+)
+def test_the_regime_of_a_start(dln, gamma, answer):
+    found = json.loads(dln("predict", "regime", "--depth=4", f"--gamma={gamma}", "--json").out)
+    assert list(found) == ["regime", "saddle_distance_exponent", "minimum_distance_exponent"]
+    assert found["regime"] == answer[0]
+    assert tuple(found.values())[1:] == pytest.approx(answer[1:], abs=1e-12)
+
+
 def test_the_table_says_what_the_fields_mean(dln):
     said = dln("predict", "stability", "--depths=3,5", "--target=1")
     for words in ("depths 3,5 · target 1", "flattest_edge", "0.77304", "2/λ_min, beyond which"):
@@ -91,3 +123,29 @@ def test_help_shows_the_arguments(dln):
     said = dln("predict", "stability", "--help")
     assert "--depths" in said.out
     assert "--target" in said.out
+
+
+@pytest.mark.parametrize("topic", theory.TOPICS, ids=lambda topic: topic.__name__)
+def test_help_says_what_the_topic_answers(dln, topic):
+    said = dln("predict", topic.__name__, "--help")
+    assert said.status == 0
+    words = " ".join(said.out.split())
+    first, *_ = topic.__doc__.split("\n\n")
+    assert " ".join(first.split()) in words
+    answer = typing.get_type_hints(topic)["return"]
+    for field in answer._fields:
+        assert f" {field}: " in words, field
+    assert "dln run ID --help" not in said.out
+    assert "It answers with" not in dln("predict", "--help").out
+
+
+def test_the_hint_about_experiments_stands_with_the_commands_alone(dln):
+    assert "dln run ID --help" in dln("--help").out
+    assert not dln("cite", "--help").out.rstrip().endswith("coordinates of an experiment.")
+
+
+def test_what_was_left_to_its_default_is_not_shown_as_0(dln):
+    said = dln("predict", "spectrum", "--depths=2", "--targets=1", "--sigma=1", "--outputs=3")
+    assert said.out.splitlines()[1] == "depths 2 · targets 1 · sigma 1"
+    assert re.search(r"^hidden +1 ", said.out, re.M)
+    assert re.search(r"^outputs +3 ", said.out, re.M)

@@ -1,7 +1,7 @@
 """The command `dln` as a whole: its commands, and what becomes of what goes wrong in them."""
 
 import importlib.metadata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from cyclopts import App, CycloptsError, Group
 
@@ -66,14 +66,18 @@ def _app(argv: list[str]) -> tuple[App, list[str]]:
             run_command, tokens = run.command(tokens)
         case ["predict"]:
             predict_command, tokens = predict.command(tokens)
-    app.command(catalogue.list_experiments, name="list")
-    app.command(catalogue.show_experiment, name="show")
-    app.command(run_command, name="run")
-    app.command(predict_command, name="predict")
-    app.command(reproduce.reproduce, name="reproduce")
-    app.command(claims.claims, name="claims")
-    app.command(new.new, name="new")
-    app.command(doctor.doctor, name="doctor")
-    app.command(cite.cite, name="cite")
-    app.command(bench.bench, name="bench")
+    commands: dict[str, Callable[..., int]] = {
+        "list": catalogue.list_experiments,
+        "show": catalogue.show_experiment,
+        "run": run_command,
+        "predict": predict_command,
+        "reproduce": reproduce.reproduce,
+        "claims": claims.claims,
+        "new": new.new,
+        "doctor": doctor.doctor,
+        "cite": cite.cite,
+        "bench": bench.bench,
+    }
+    for name, command in commands.items():
+        app.command(command, name=name, help_epilogue="")  # the hint is for the list of commands
     return app, [*argv[:1], *tokens]

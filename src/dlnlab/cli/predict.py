@@ -1,5 +1,6 @@
 """`dln predict`: what theory says about one question."""
 
+import inspect
 import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
@@ -50,6 +51,7 @@ def command(tokens: Sequence[str]) -> tuple[Callable[..., int], list[str]]:
         return _answer(topic, texts, json)
 
     made = with_flags(predict, parameters, with_topic, f"Arguments of {topic.__name__}")
+    made.__doc__ = _help(topic)
     return made, spelled_out(tokens, parameters)
 
 
@@ -68,6 +70,13 @@ def _topic(name: str) -> Callable[..., Any]:
 
 def _first_line(topic: Callable[..., Any]) -> str:
     return (topic.__doc__ or "").strip().partition("\n")[0]
+
+
+def _help(topic: Callable[..., Any]) -> str:
+    """What the topic answers: its first paragraph, and what each field of the answer means."""
+    question = inspect.cleandoc(topic.__doc__ or "").partition("\n\n")[0]
+    meanings = [f"{name}: {meaning}" for name, meaning in _meanings(topic).items()]
+    return "\n\n".join([" ".join(question.split()), "It answers with", *meanings])
 
 
 def _answer(topic: Callable[..., Any], texts: dict[str, Any], json: bool) -> int:
@@ -94,7 +103,13 @@ def _tabulated(
     asked: dict[str, Any],
     found: dict[str, Any],
 ) -> list[RenderableType]:
-    given = " · ".join(f"{n} {parameters[n].text(value)}" for n, value in asked.items())
+    # What the answer says again is left out: there it may be more than was asked, such as a size
+    # that was left to its default.
+    given = " · ".join(
+        f"{name} {parameters[name].text(value)}"
+        for name, value in asked.items()
+        if name not in found
+    )
     meanings = _meanings(topic)
     rows = table("", "value", "meaning")
     for name, value in found.items():

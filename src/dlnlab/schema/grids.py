@@ -159,10 +159,11 @@ def grid(parameters: Mapping[str, Parameter], coords: Mapping[str, Any]) -> Grid
     for name in coords:
         if name not in parameters:
             raise InputError(f"{name} is not a parameter; {nearest(name, parameters)}")
+    _nothing_missing(parameters, coords)
     fixed, axes = {}, {}
     for name, parameter in parameters.items():
         if name not in coords:
-            fixed[name] = _default(parameter)
+            fixed[name] = parameter.default
         elif _swept(parameter, coords[name]):
             axes[name] = _axis(parameter, coords[name])
         else:
@@ -170,12 +171,22 @@ def grid(parameters: Mapping[str, Parameter], coords: Mapping[str, Any]) -> Grid
     return Grid(dict(parameters), fixed, axes)
 
 
-def _default(parameter: Parameter) -> Any:
-    if parameter.required:
+def _nothing_missing(parameters: Mapping[str, Parameter], coords: Mapping[str, Any]) -> None:
+    """Refuse, all at once, what has no default and was not given."""
+    missing = [p for name, p in parameters.items() if p.required and name not in coords]
+    if len(missing) == 1:
         raise InputError(
-            f"{parameter.name} has no default, and no value was given; add {parameter.flag}."
+            f"{missing[0].name} has no default, and no value was given; add {missing[0].flag}."
         )
-    return parameter.default
+    if missing:
+        raise InputError(
+            f"{_listed([p.name for p in missing])} have no default, and no values were given; add "
+            f"{_listed([p.flag for p in missing])}."
+        )
+
+
+def _listed(names: list[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _swept(parameter: Parameter, value: Any) -> bool:

@@ -7,7 +7,17 @@ its agreement with a simulation is evidence.
 from collections.abc import Callable
 from typing import Any
 
-from dlnlab.theory import balance, curvature, modes, orbits, stability, transverse, two_layers
+from dlnlab.theory import (
+    balance,
+    curvature,
+    escape,
+    modes,
+    orbits,
+    regimes,
+    stability,
+    transverse,
+    two_layers,
+)
 from dlnlab.theory.base import Prediction
 
 TOPICS: tuple[Callable[..., Any], ...] = (
@@ -15,6 +25,8 @@ TOPICS: tuple[Callable[..., Any], ...] = (
     curvature.spectrum,
     orbits.orbit,
     transverse.transverse,
+    escape.escape,
+    regimes.regime,
 )
 """Typed functions that return a NamedTuple: their signatures are flags, their fields JSON keys."""
 
@@ -26,5 +38,7 @@ PREDICTIONS: tuple[Prediction, ...] = (
     *orbits.PREDICTIONS,
     *transverse.PREDICTIONS,
     *two_layers.PREDICTIONS,
+    *escape.PREDICTIONS,
+    *regimes.PREDICTIONS,
 )
 """Every prediction of the package; the law tests run through it."""
