@@ -61,14 +61,20 @@ def _map_covariance(problem: Problem, residual: Array, direction: Array) -> Arra
 
 
 def _gradients(problem: Problem, params: Params) -> Float[Array, "sample parameter"]:
-    rows = jnp.arange(len(problem.task.inputs))
-    return jax.vmap(lambda row: _gradient(problem, params, row))(rows)
+    return jax.vmap(lambda pair: _gradient(problem, params, pair))(_rows(problem.task))
 
 
-def _gradient(problem: Problem, params: Params, row: Array) -> Float[Array, " parameter"]:
+def _rows(task: Samples) -> tuple[Array, Array]:
+    return jnp.asarray(task.inputs), jnp.asarray(task.outputs)
+
+
+def _gradient(
+    problem: Problem, params: Params, pair: tuple[Array, Array]
+) -> Float[Array, " parameter"]:
     """The gradient of one sample's loss."""
-    alone = Problem(problem.network, problem.task.take(row[None]))
-    return ravel_pytree(alone.gradient(params))[0]
+    inputs, outputs = (row[None] for row in pair)
+    one = Samples(inputs, outputs, basis=(problem.task.left, problem.task.right))
+    return ravel_pytree(Problem(problem.network, one).gradient(params))[0]
 
 
 def _fits(what: str, size: int, of: str) -> None:
@@ -164,17 +170,19 @@ def gradient_covariance_trace(problem: Problem, params: Params) -> Scalar:
 
 def _sampled_trace(problem: Problem, params: Params) -> Scalar:
     mean = ravel_pytree(problem.gradient(params))[0]
-    rows = jnp.arange(len(problem.task.inputs))
     if isinstance(problem.network, LinearNetwork):
         left, right = kernels(problem.network, params)
         errors, inputs = problem.residual(params), jnp.asarray(problem.task.inputs)
         across = jnp.sum((errors @ left) * errors, axis=-1)
         total = jnp.sum(across * jnp.sum((inputs @ right) * inputs, axis=-1))
     else:
-        squares = jax.lax.map(
-            lambda row: jnp.sum(_gradient(problem, params, row) ** 2), rows, batch_size=64
+        total = jnp.mean(
+            jax.lax.map(
+                lambda pair: jnp.sum(_gradient(problem, params, pair) ** 2),
+                _rows(problem.task),
+                batch_size=64,
+            )
         )
-        total = jnp.mean(squares)
     return jnp.maximum(total - jnp.sum(mean**2), 0)
 
 

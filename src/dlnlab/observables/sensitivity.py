@@ -2,8 +2,8 @@
 
 A layer's gradient is `g_l = W_{>l}ᵀ G W_{<l}ᵀ`, G being the loss's derivative by the map,
 `W_{>l} = W_L ⋯ W_{l+1}` and `W_{<l} = W_{l−1} ⋯ W_1`. What moves by `−g` therefore moves the map by
-`−Σ_l A_l G B_l`, `A_l = W_{>l}W_{>l}ᵀ` and `B_l = W_{<l}ᵀW_{<l}` (its neural tangent kernel), and to
-second order through the way from one layer's gradient to another's.
+`−Σ_l A_l G B_l`, `A_l = W_{>l}W_{>l}ᵀ` and `B_l = W_{<l}ᵀW_{<l}` (its neural tangent kernel),
+and to second order through the way from one layer's gradient to another's.
 """
 
 from collections.abc import Iterator
