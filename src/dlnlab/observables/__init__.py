@@ -6,7 +6,9 @@ from dlnlab.observables import (
     endpoints,
     fit,
     noise,
+    noise_size,
     pathways,
+    sampled_noise,
     spectrum,
     weights,
 )
@@ -14,8 +16,6 @@ from dlnlab.observables.base import Observable, observable
 from dlnlab.observables.covariance import (
     gradient_covariance,
     gradient_covariance_spectrum,
-    gradient_covariance_trace,
-    noise_anisotropy,
 )
 from dlnlab.observables.curvature import (
     free_sharpness,
@@ -31,8 +31,8 @@ from dlnlab.observables.noise import (
     mode_drift,
     mode_ito_drift,
     mode_signal_to_noise,
-    sampled_mode_diffusion,
 )
+from dlnlab.observables.noise_size import gradient_covariance_trace, noise_anisotropy
 from dlnlab.observables.pathways import (
     balance_error,
     balance_gap,
@@ -41,6 +41,7 @@ from dlnlab.observables.pathways import (
     pathway_norms,
     shares,
 )
+from dlnlab.observables.sampled_noise import sampled_mode_diffusion
 from dlnlab.observables.spectrum import (
     alignment_error,
     end_to_end,
@@ -58,7 +59,9 @@ EXAMPLES = (
     *curvature.EXAMPLES,
     *endpoints.EXAMPLES,
     *noise.EXAMPLES,
+    *sampled_noise.EXAMPLES,
     *covariance.EXAMPLES,
+    *noise_size.EXAMPLES,
     *weights.EXAMPLES,
 )
 

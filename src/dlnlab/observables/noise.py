@@ -10,7 +10,7 @@ weights, aligned or not, balanced or not, for several pathways too.
 """
 
 import functools
-from typing import NamedTuple
+from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
@@ -18,10 +18,22 @@ import jax.numpy as jnp
 from dlnlab.networks import LinearNetwork, require_linear
 from dlnlab.networks.products import dot
 from dlnlab.observables.base import observable
-from dlnlab.observables.sensitivity import connections, kernels, mode_sides, mode_totals
+from dlnlab.observables.per_sample import mode_updates
+from dlnlab.observables.sensitivity import (
+    Layers,
+    connections,
+    label_variance,
+    mode_rates,
+    mode_sides,
+    mode_totals,
+    products_before,
+)
 from dlnlab.problem import Problem
 from dlnlab.tasks import Samples, Task
-from dlnlab.typing import Any, Array, Float, Params, Scalar
+from dlnlab.typing import Array, Float, Params
+
+Sides = tuple[list[Array], list[Array]]
+Ways = Iterator[tuple[int, int, Array]]
 
 
 @observable(dims=("mode",), symbol="dw_a/dt", formula="−∇w_a·∇ℓ, w_a = u_aᵀWv_a")
@@ -63,13 +75,12 @@ def mode_diffusion(problem: Problem, params: Params) -> Float[Array, " mode"]:
     36.0
     """
     network, task = problem.network, problem.task
-    if not isinstance(network, LinearNetwork):
-        return jnp.var(_updates(problem, params, task.inputs, task.outputs), axis=0)
-    residual = problem.residual(params)
+    if isinstance(task, Samples) and not isinstance(network, LinearNetwork):
+        return jnp.var(mode_updates(problem, params, task.inputs, task.outputs), axis=0)
+    network, residual = require_linear(network), problem.residual(params)
     if residual.ndim == 1:
-        left, right = kernels(network, params)
-        rate = jnp.sum(left * right, axis=0)
-        return (2 * residual**2 + label_variance(task, residual)) * rate**2
+        heat = 2 * residual**2 + label_variance(task, residual)
+        return heat * mode_rates(network, params) ** 2
     sides = [mode_sides(problem, network, layers) for layers in network.expand(params)]
     ahead = [a for left, _ in sides for a in left]
     behind = [b for _, right in sides for b in right]
@@ -77,11 +88,6 @@ def mode_diffusion(problem: Problem, params: Params) -> Float[Array, " mode"]:
         return _sampled_variance(task, residual, ahead, behind)
     pulled = [dot(residual.T, a) for a in ahead]
     return _white_variance(task, *(jnp.stack(columns) for columns in (ahead, pulled, behind)))
-
-
-def label_variance(task: Task, like: Array) -> Scalar:
-    """ς² in the precision of what it is added to."""
-    return jnp.asarray(getattr(task, "label_noise", 0.0), like.dtype) ** 2
 
 
 def _white_variance(task: Task, ahead: Array, pulled: Array, behind: Array) -> Array:
@@ -103,23 +109,6 @@ def _sampled_variance(
     pairs = zip(ahead, behind, strict=True)
     moved = functools.reduce(jnp.add, [dot(residual, a) * dot(inputs, b) for a, b in pairs])
     return len(inputs) * jnp.var(moved, axis=0)
-
-
-def _updates(
-    problem: Problem, params: Params, inputs: Any, outputs: Any
-) -> Float[Array, "sample mode"]:
-    """`∇w_a·g_k` of each sample, by differentiating: the error times how the output moves."""
-
-    def made(at: Params) -> Array:
-        return functools.reduce(jnp.add, problem.network.outputs(at, inputs))
-
-    errors = made(params) - outputs
-    directions = jax.jacrev(functools.partial(mode_totals, problem))(params)
-
-    def along(direction: Params) -> Array:
-        return jnp.sum(errors * jax.jvp(made, (params,), (direction,))[1], axis=1)
-
-    return jax.vmap(along, out_axes=1)(directions)
 
 
 @observable(
@@ -146,36 +135,39 @@ def mode_ito_drift(problem: Problem, params: Params) -> Float[Array, " mode"]:
     >>> float(mode_ito_drift(problem, ((jnp.array([1.0]), jnp.array([1.0])),))[0])
     9.0
     """
-    network, residual = require_linear(problem.network), problem.residual(params)
-    part = _modes_ito if residual.ndim == 1 else _matrices_ito
-    if isinstance(problem.task, Samples):
-        part = _samples_ito
-    parts = [part(problem, network, layers, residual) for layers in network.expand(params)]
-    return functools.reduce(jnp.add, parts)
+    network, task = require_linear(problem.network), problem.task
+    residual = problem.residual(params)
+
+    def of_pathway(layers: Layers) -> Array:
+        if residual.ndim == 1:
+            return _modes_ito(task, residual, layers)
+        sides, ways = mode_sides(problem, network, layers), connections(network, layers)
+        if isinstance(task, Samples):
+            return _sampled_ito(task, residual, sides, ways)
+        return _white_ito(task, residual, sides, ways)
+
+    return functools.reduce(jnp.add, [of_pathway(layers) for layers in network.expand(params)])
 
 
-def _matrices_ito(
-    problem: Problem, network: LinearNetwork, layers: tuple[Array, ...], residual: Array
-) -> Array:
-    ahead, behind = mode_sides(problem, network, layers)
+def _white_ito(task: Task, residual: Array, sides: Sides, ways: Ways) -> Array:
+    ahead, behind = sides
     pulled = [dot(residual.T, a) for a in ahead]
-    noise = label_variance(problem.task, residual)
+    noise = label_variance(task, residual)
     pushed = [dot(residual, p) + noise * a for p, a in zip(pulled, ahead, strict=True)]
     total = jnp.zeros(ahead[0].shape[1], residual.dtype)
-    for at, m, way in connections(network, layers):
+    for at, m, way in ways:
         trace = jnp.sum(way.T * residual)
         total += jnp.sum(behind[m] * (trace * pulled[at] + dot(way, pushed[at])), axis=0)
     return total
 
 
-def _samples_ito(
-    problem: Problem, network: LinearNetwork, layers: tuple[Array, ...], residual: Array
-) -> Array:
-    ahead, behind = mode_sides(problem, network, layers)
-    inputs = jnp.asarray(problem.task.inputs)
+def _sampled_ito(task: Samples, residual: Array, sides: Sides, ways: Ways) -> Array:
+    """The same mean over samples of `(e·a_l)(xᵀCe)(x·b_m)`, less what their mean gives."""
+    ahead, behind = sides
+    inputs = jnp.asarray(task.inputs)
     mean = dot(residual.T, inputs) / len(inputs) ** 0.5
     total = jnp.zeros(ahead[0].shape[1], residual.dtype)
-    for at, m, way in connections(network, layers):
+    for at, m, way in ways:
         between = jnp.sum(dot(inputs, way) * residual, axis=1, keepdims=True)
         each = dot(residual, ahead[at]) * between * dot(inputs, behind[m])
         of_mean = dot(mean.T, ahead[at]) * dot(way, dot(mean, behind[m]))
@@ -183,27 +175,18 @@ def _samples_ito(
     return total
 
 
-def _modes_ito(
-    problem: Problem, network: LinearNetwork, layers: tuple[Array, ...], residual: Array
-) -> Array:
+def _modes_ito(task: Task, residual: Array, layers: Layers) -> Array:
     """All pairs of layers at once, `[m, l, mode]`."""
     values, order = jnp.stack(layers), jnp.arange(len(layers))
     later = (order[:, None] < order[None])[..., None]
-    before = _products_before(values)
-    after = _products_before(values[::-1])[::-1]
-    between = _products_before(jnp.where(later, values[None], 1), axis=1)
+    before = products_before(values)
+    after = products_before(values[::-1])[::-1]
+    between = products_before(jnp.where(later, values[None], 1), axis=1)
     way = jnp.where(later, before[None] * between * after[:, None], 0)
     weight = before[:, None] ** 2 * after[None] ** 2
-    noise = label_variance(problem.task, residual)
     trace = jnp.sum(way * residual, axis=-1, keepdims=True)
-    return jnp.sum(weight * (residual * trace + (residual**2 + noise) * way), axis=(0, 1))
-
-
-def _products_before(values: Array, axis: int = 0) -> Array:
-    """The product of all entries before each, along an axis."""
-    ones = jnp.ones_like(jax.lax.slice_in_dim(values, 0, 1, axis=axis))
-    rest = jax.lax.slice_in_dim(values, 0, values.shape[axis] - 1, axis=axis)
-    return jnp.cumprod(jnp.concatenate([ones, rest], axis=axis), axis=axis)
+    local = (residual**2 + label_variance(task, residual)) * way
+    return jnp.sum(weight * (residual * trace + local), axis=(0, 1))
 
 
 @observable(
@@ -222,52 +205,9 @@ def mode_signal_to_noise(problem: Problem, params: Params) -> Float[Array, " mod
     return drift**2 / diffusion
 
 
-class SampledDiffusion(NamedTuple):
-    """The variance of `∇w_a·g` over samples drawn, and its standard error."""
-
-    value: Float[Array, " mode"]
-    error: Float[Array, " mode"]
-
-
-@observable(
-    dims=("mode",),
-    symbol="D_a·B/η",
-    formula="variance of ∇w_a·g over `count` samples drawn, per unit of η/B",
-)
-def sampled_mode_diffusion(
-    problem: Problem, params: Params, count: int = 1000, seed: int = 0
-) -> SampledDiffusion:
-    """`mode_diffusion` as estimated from per-sample gradients, with its standard error.
-
-    What a measurement would find, beside what is exact: `count` fresh samples of a whitened task
-    (rows of a sample, with replacement), the same at every point; `bind(count=…, seed=…)` others.
-    The estimate is unbiased; gradients are heavy-tailed, so that errors fall short at small counts.
-    """
-    inputs, outputs = _draw(problem.task, count, jax.random.key(seed), params[0][0].dtype)
-    updates = _updates(problem, params, inputs, outputs)
-    spread = jnp.var(updates, axis=0)
-    fourth = jnp.mean((updates - jnp.mean(updates, axis=0)) ** 4, axis=0)
-    error = jnp.sqrt(jnp.maximum(fourth - spread**2, 0) / count)
-    return SampledDiffusion(spread * (count / (count - 1)), error)
-
-
-def _draw(task: Task, count: int, key: Array, dtype: Any) -> tuple[Array, Array]:
-    """Samples of the task: fresh ones, or rows of those that there are."""
-    if isinstance(task, Samples):
-        rows = jax.random.randint(key, (count,), 0, len(task.inputs))
-        return jnp.asarray(task.inputs)[rows], jnp.asarray(task.outputs)[rows]
-    target = jnp.asarray(task.target)
-    for_inputs, for_labels = jax.random.split(key)
-    inputs = jax.random.normal(for_inputs, (count, target.shape[-1]), dtype)
-    labels = inputs * target if target.ndim == 1 else inputs @ target.T
-    noise = jax.random.normal(for_labels, labels.shape, dtype)
-    return inputs, labels + jnp.sqrt(label_variance(task, labels)) * noise
-
-
 EXAMPLES = (
     mode_drift,
     mode_diffusion,
     mode_ito_drift,
     mode_signal_to_noise,
-    sampled_mode_diffusion,
 )

@@ -6,16 +6,18 @@ A layer's gradient is `g_l = W_{>l}ᵀ G W_{<l}ᵀ`, G being the loss's derivati
 and to second order through the way from one layer's gradient to another's.
 """
 
+import functools
 from collections.abc import Iterator
 
+import jax
 import jax.numpy as jnp
 
 from dlnlab.networks import LinearNetwork
 from dlnlab.networks.products import dot
 from dlnlab.observables.pathways import coefficients
 from dlnlab.problem import Problem
-from dlnlab.tasks import Samples
-from dlnlab.typing import Any, Array, Float, Params
+from dlnlab.tasks import Samples, Task
+from dlnlab.typing import Any, Array, Float, Params, Scalar
 
 Layers = tuple[Array, ...]
 
@@ -26,9 +28,9 @@ def mode_totals(problem: Problem, params: Params) -> Float[Array, " mode"]:
 
 
 def surroundings(network: LinearNetwork, layers: Layers) -> tuple[Layers, Layers]:
-    """`W_{>l}` and `W_{<l}` of each layer of one pathway."""
-    first, last = layers[0], layers[-1]
-    before, after = [_identity(first, first.shape[-1])], [_identity(last, last.shape[0])]
+    """`W_{>l}` and `W_{<l}` of each layer of one pathway of matrices."""
+    (outputs, inputs), dtype = network.map_shape, jnp.result_type(*layers)
+    before, after = [jnp.eye(inputs, dtype=dtype)], [jnp.eye(outputs, dtype=dtype)]
     for layer in layers[:-1]:
         before.append(network.compose(layer, before[-1]))
     for layer in reversed(layers[1:]):
@@ -36,15 +38,10 @@ def surroundings(network: LinearNetwork, layers: Layers) -> tuple[Layers, Layers
     return tuple(reversed(after)), tuple(before)
 
 
-def _identity(layer: Array, size: int) -> Array:
-    dtype = jnp.result_type(layer)
-    return jnp.ones(size, dtype) if layer.ndim == 1 else jnp.eye(size, dtype=dtype)
-
-
 def kernels(network: LinearNetwork, params: Params) -> tuple[Array, Array]:
-    """`A_l = W_{>l}W_{>l}ᵀ` and `B_l = W_{<l}ᵀW_{<l}` of all layers of all pathways, stacked.
+    """`A_l = W_{>l}W_{>l}ᵀ` and `B_l = W_{<l}ᵀW_{<l}` of all layers of all pathways of matrices.
 
-    `[layer, out, out]` and `[layer, in, in]`, for modes `[layer, mode]` both.
+    Stacked, `[layer, out, out]` and `[layer, in, in]`.
     """
     left, right = [], []
     for layers in network.expand(params):
@@ -52,6 +49,17 @@ def kernels(network: LinearNetwork, params: Params) -> tuple[Array, Array]:
         left += [network.compose(later, network.transpose(later)) for later in after]
         right += [network.compose(network.transpose(earlier), earlier) for earlier in before]
     return jnp.stack(left), jnp.stack(right)
+
+
+def mode_rates(network: LinearNetwork, params: Params) -> Float[Array, " mode"]:
+    """What the kernel is of aligned modes, `Σ_{h,l} Π_{m≠l} w_{h,m,a}²`."""
+
+    def rate(layers: Layers) -> Array:
+        values = jnp.stack(layers)
+        around = products_before(values) * products_before(values[::-1])[::-1]
+        return jnp.sum(around**2, axis=0)
+
+    return functools.reduce(jnp.add, [rate(layers) for layers in network.expand(params)])
 
 
 def connections(network: LinearNetwork, layers: Layers) -> Iterator[tuple[int, int, Array]]:
@@ -87,3 +95,24 @@ def _basis(task: Any) -> tuple[Any, Any]:
         return task.left, task.right
     inputs = jnp.asarray(task.inputs)
     return task.left, dot(inputs.T, dot(inputs, jnp.asarray(task.right))) / len(inputs)
+
+
+def products_before(values: Array, axis: int = 0) -> Array:
+    """The product of all entries before each, along an axis."""
+    ones = jnp.ones_like(jax.lax.slice_in_dim(values, 0, 1, axis=axis))
+    rest = jax.lax.slice_in_dim(values, 0, values.shape[axis] - 1, axis=axis)
+    return jnp.cumprod(jnp.concatenate([ones, rest], axis=axis), axis=axis)
+
+
+def label_variance(task: Task, like: Array) -> Scalar:
+    """ς² in the precision of what it is added to."""
+    return jnp.asarray(getattr(task, "label_noise", 0.0), like.dtype) ** 2
+
+
+def map_covariance(problem: Problem, residual: Array, direction: Array) -> Array:
+    """`𝒞[A]`: the covariance of the derivative by the map with its component along A."""
+    noise = label_variance(problem.task, residual)
+    if residual.ndim == 1:
+        return (2 * residual**2 + noise) * direction
+    inner = residual.T @ direction
+    return residual @ (inner + inner.T) + noise * direction
