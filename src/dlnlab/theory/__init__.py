@@ -7,7 +7,16 @@ its agreement with a simulation is evidence.
 from collections.abc import Callable
 from typing import Any
 
-from dlnlab.theory import balance, curvature, modes, orbits, stability, transverse, two_layers
+from dlnlab.theory import (
+    balance,
+    curvature,
+    modes,
+    noise,
+    orbits,
+    stability,
+    transverse,
+    two_layers,
+)
 from dlnlab.theory.base import Prediction
 
 TOPICS: tuple[Callable[..., Any], ...] = (
@@ -15,6 +24,7 @@ TOPICS: tuple[Callable[..., Any], ...] = (
     curvature.spectrum,
     orbits.orbit,
     transverse.transverse,
+    noise.noise,
 )
 """Typed functions that return a NamedTuple: their signatures are flags, their fields JSON keys."""
 
@@ -26,5 +36,6 @@ PREDICTIONS: tuple[Prediction, ...] = (
     *orbits.PREDICTIONS,
     *transverse.PREDICTIONS,
     *two_layers.PREDICTIONS,
+    *noise.PREDICTIONS,
 )
 """Every prediction of the package; the law tests run through it."""
