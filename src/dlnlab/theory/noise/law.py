@@ -71,10 +71,11 @@ class StationaryLaw:
         panel, position = self._place(near)
         level = panels.at(self.pieces.potential, panel, position) + self.pieces.levels[panel]
         made = log_density(self.scaled, near, near - 1, level)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            made = made + np.where(share > near, -self.scaled.tail * np.log(share / near), 0)
-            foot = (self.scaled.foot - 1) * np.log(share / near)
-        made = np.where(share < near, np.where(share / near > 0, made + foot, -np.inf), made)
+        beyond = _ratio(share, near)
+        with np.errstate(divide="ignore"):
+            logs = np.log(np.where(share == near, 1.0, beyond))
+        power = np.where(share > near, -self.scaled.tail, min(self.scaled.foot, 1e300) - 1)
+        made = np.where(beyond > 0, made + power * np.where(beyond > 0, logs, 0), -np.inf)
         return np.asarray(made - self.log_norm - np.log(self.target))
 
     def cdf(self, values: ArrayLike) -> Array:
@@ -83,8 +84,8 @@ class StationaryLaw:
         near = np.clip(share, self.pieces.bottom, self.pieces.top)
         panel, position = self._place(near)
         made = self.cumulative[panel] + panels.at(self.masses, panel, position)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = np.maximum(share / near, 0)
+        ratio = _ratio(share, near)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             above = 1 - self.upper * ratio ** (1 - self.scaled.tail)
             below = self.lower * ratio**self.scaled.foot
         made = np.where(share > near, above, np.where(share < near, below, made))
@@ -120,6 +121,14 @@ class StationaryLaw:
         panel = np.where((share < 0.5) & (pieces.low > 0), first, pieces.low + np.maximum(above, 0))
         position = 2 * (inside - pieces.starts[panel]) / pieces.widths[panel] - 1
         return panel, np.clip(position, -1, 1)
+
+
+def _ratio(share: Array, near: Array) -> Array:
+    """x over the end of the panels beyond which it lies, 1 between them; 0 where it is none."""
+    outside = share != near
+    with np.errstate(over="ignore"):
+        made = np.divide(share, near, out=np.ones_like(near), where=outside)
+    return np.asarray(np.maximum(made, 0))
 
 
 def normalised(law: Scaled, target: float) -> StationaryLaw:
