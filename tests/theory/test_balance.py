@@ -1,6 +1,5 @@
 """Balance of one chain: formulas against descent iterated in plain NumPy and flows integrated."""
 
-import doctest
 from decimal import Decimal, localcontext
 
 import numpy as np
@@ -8,7 +7,6 @@ import pytest
 from scipy.integrate import solve_ivp
 
 from dlnlab.errors import InputError
-from dlnlab.theory import balance
 from dlnlab.theory.balance import (
     balance_regime,
     chain_flow_end,
@@ -24,13 +22,6 @@ from dlnlab.theory.base import BrokenAssumption
 from dlnlab.theory.modes import balance_factor
 
 EPS = np.finfo(np.float64).eps
-
-
-@pytest.mark.parametrize("made", balance.PREDICTIONS, ids=lambda made: made.name)
-def test_examples_in_docstrings_of_predictions_hold(made):
-    (example,) = doctest.DocTestFinder(recurse=False).find(made.function)
-    assert example.examples
-    assert doctest.DocTestRunner().run(example).failed == 0
 
 
 def gradient(layers, target):
