@@ -1,6 +1,6 @@
 """Quantities that one state determines: pure functions `(problem, params) -> array`."""
 
-from dlnlab.observables import curvature, endpoints, fit, pathways, spectrum
+from dlnlab.observables import curvature, endpoints, escape, fit, pathways, spectrum
 from dlnlab.observables.base import Observable, observable
 from dlnlab.observables.curvature import (
     free_sharpness,
@@ -10,6 +10,7 @@ from dlnlab.observables.curvature import (
     top_eigenvalues,
 )
 from dlnlab.observables.endpoints import flow_end_sharpness
+from dlnlab.observables.escape import escape_rate
 from dlnlab.observables.fit import gradient_norm, loss, test_loss
 from dlnlab.observables.pathways import (
     balance_gap,
@@ -33,6 +34,7 @@ EXAMPLES = (
     *pathways.EXAMPLES,
     *curvature.EXAMPLES,
     *endpoints.EXAMPLES,
+    *escape.EXAMPLES,
 )
 
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "balance_gap",
     "conserved_z",
     "end_to_end",
+    "escape_rate",
     "flow_end_sharpness",
     "free_sharpness",
     "gradient_norm",
