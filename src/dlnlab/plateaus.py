@@ -8,8 +8,8 @@ from dlnlab.errors import InputError
 from dlnlab.typing import Any
 
 SEPARATED = 0.1
-"""Two escapes are told apart where the gradient norm between them falls to this share of the lower
-of the two."""
+"""A plateau separates from the escapes around it where the loss falls, in ln t, at no more than this
+share of the rate of the slower of the two."""
 
 Line = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -30,8 +30,8 @@ def plateaus(measured: xr.Dataset, *, prominence: float = 2.0) -> xr.Dataset:
 
     **Returns:** a Dataset over those axes and `plateau`, NaN where a run has fewer: `loss`, `time`
     (of the least gradient norm), `begin` and `end` (the escapes around it; the first and last
-    recorded moment at the ends), `rank` (NaN where not known), and `separation`, the least
-    gradient norm as a share of the lower neighbouring escape's. Where that is above `SEPARATED`
+    recorded moment at the ends), `rank` (NaN where not known), and `separation`, p on the plateau
+    as a share of that of the slower neighbouring escape. Where that is above `SEPARATED`
     the attribute `unseparated` says so in words.
 
     **Raises:** `InputError` where there is no loss, or fewer than five moments.
@@ -84,18 +84,19 @@ def _of_lane(lane: xr.Dataset, axis: str, prominence: float) -> dict[str, Line]:
         norm = np.asarray(lane.gradient_norm.values, dtype=float)[use]
     else:
         norm = np.sqrt(np.maximum(-np.gradient(loss, logs) / times, 0))
-    peaks = _escapes(times * norm**2, loss, prominence)
+    fall = times * norm**2
+    peaks = _escapes(fall, loss, prominence)
     edges = np.concatenate([[0], peaks, [len(times) - 1]])
     least = np.array([a + np.argmin(norm[a : b + 1]) for a, b in zip(edges, edges[1:], strict=False)])
-    ends = _vertices(logs, times * norm**2, peaks)
-    around = np.minimum(np.append(np.inf, norm[peaks]), np.append(norm[peaks], np.inf))
+    ends = _vertices(logs, fall, peaks)
+    around = np.minimum(np.append(np.inf, fall[peaks]), np.append(fall[peaks], np.inf))
     return {
         "loss": loss[least],
         "time": times[least],
         "begin": np.append(times[0], ends),
         "end": np.append(ends, times[-1]),
         "rank": _ranks(lane, axis, use)[least],
-        "separation": norm[least] / around,
+        "separation": fall[least] / around,
     }
 
 
@@ -142,9 +143,9 @@ def _told(answer: xr.Dataset) -> xr.Dataset:
     count = int((answer.separation > SEPARATED).sum())
     if count:
         answer.attrs["unseparated"] = (
-            f"{count} plateaus do not separate from a neighbouring escape: their least gradient "
-            f"norm is up to {worst:.2g} of the escape's, and below {SEPARATED:g} is needed; take "
-            "a smaller start, or targets further apart."
+            f"{count} plateaus do not separate from a neighbouring escape: in ln t their loss falls "
+            f"at up to {worst:.2g} of the rate of the escape, and {SEPARATED:g} is the most; take a "
+            "smaller start, or targets further apart."
         )
     return answer
 

@@ -20,7 +20,7 @@ _MOST_PRODUCTS = 10_000
 class Growth(NamedTuple):
     """How many neurons there are, and the gradient norm since the last of them came.
 
-    `least` is its least value since then, `largest` its largest since it has doubled from there
+    `least` is its least value from the saddle on, `largest` its largest since it was twice as much
     (0 before: the saddle is not left yet), `first` the steepest direction at the first growth.
     """
 
@@ -38,7 +38,7 @@ class GreedyGrowth(Map):
     until −∇C(W) vanishes. Layers have their full width from the beginning. A neuron that is not
     yet there has zero rows and columns, which descent leaves exactly zero.
 
-    A saddle is reached where ‖∇ℓ‖, having risen to twice its least value since the last growth,
+    A saddle is reached where ‖∇ℓ‖, having risen to twice its least value since the last saddle,
     falls to `tolerance` times its largest since then, or where it is exactly zero. No neuron is
     added once s is below √tolerance of its first value: that is the global minimum.
 
@@ -111,10 +111,17 @@ class GreedyGrowth(Map):
         which = _growing(problem)
         first, *inner, last = params[which]
         weight = jnp.asarray(self.weight, first.dtype)
+
+        def new(size: int) -> Array:  # by masks: multi-output fusions of scatters abort in XLA
+            return jnp.arange(size) == neuron
+
         layers = (
-            first.at[neuron].set(weight * right, mode="drop"),
-            *(layer.at[neuron, neuron].set(weight, mode="drop") for layer in inner),
-            last.at[:, neuron].set(weight * left, mode="drop"),
+            jnp.where(new(len(first))[:, None], weight * right, first),
+            *(
+                jnp.where(new(len(layer))[:, None] & new(layer.shape[1]), weight, layer)
+                for layer in inner
+            ),
+            jnp.where(new(last.shape[1]), (weight * left)[:, None], last),
         )
         return (*params[:which], layers, *params[which + 1 :])
 
@@ -132,14 +139,13 @@ def _growing(problem: Problem) -> int:
 
 
 def _remembered(memory: Growth, grows: Array, norm: Scalar, strength: Scalar) -> Growth:
-    infinite = jnp.full_like(norm, jnp.inf)
     least = jnp.minimum(memory.least, norm)
     left = (memory.largest > 0) | (norm > 2 * least)
     largest = jnp.where(left, jnp.maximum(memory.largest, norm), 0)
     first = jnp.where(grows & (memory.first == 0), strength, memory.first)
     return Growth(
         memory.neurons + grows,
-        jnp.where(grows, infinite, least),
+        jnp.where(grows, norm, least),
         jnp.where(grows, jnp.zeros_like(norm), largest),
         first.astype(memory.first.dtype),
     )

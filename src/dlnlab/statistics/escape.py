@@ -19,7 +19,9 @@ class EscapeRate(Statistic):
     Beyond depth 2 the largest value over the run is that of the first escape. At depth 2 all
     modes escape exponentially, each at its own rate, and states count where every layer has come
     to rank one: the other singular values, together (root of the sum of squares), below the share
-    `purity` of the largest, judged by `tr (AᵀA)² / (tr AᵀA)²`. NaN where no state has counted.
+    `purity` of the largest, judged by `tr (AᵀA)² / (tr AᵀA)²`; and where the map is still below
+    the same share of the target, since `ṙ/r` falls by as much. NaN where no state has counted,
+    because the start is too large for modes to part before the fit.
 
     Source: jacot2021.2.
 
@@ -49,6 +51,8 @@ class EscapeRate(Statistic):
             return rate
         layers = [layer for pathway in network.expand(params) for layer in pathway]
         pure = jnp.stack([self._is_pure(network, layer) for layer in layers]).all()
+        made, target = problem.end_to_end(params), jnp.asarray(problem.task.target)
+        pure &= jnp.sum(made**2) <= self.purity**2 * jnp.sum(target**2)
         return jnp.where(pure, rate, jnp.full((), jnp.nan, like(params)))
 
     def _is_pure(self, network: LinearNetwork, layer: Array) -> Array:

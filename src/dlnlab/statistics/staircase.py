@@ -27,9 +27,11 @@ class Level(NamedTuple):
 
 
 class Escape(NamedTuple):
-    """Where the loss falls fastest in logarithmic time, `−dℓ/d ln t`, and how fast."""
+    """Where the loss falls fastest in logarithmic time, the gradient norm there, and whether
+    there has been one."""
 
-    fall: Scalar
+    known: Array
+    gradient_norm: Scalar
     time: Scalar
 
 
@@ -41,6 +43,7 @@ class Plateaus(NamedTuple):
     gradient_norm: Float[Array, " plateau"]
     time: Float[Array, " plateau"]
     escape: Float[Array, " plateau"]
+    escape_gradient_norm: Float[Array, " plateau"]
 
 
 class Memory(NamedTuple):
@@ -69,7 +72,9 @@ class Staircase(Statistic):
     learned by more than half.
 
     **Fields:** `most` is the number of plateaus that are kept; the last one is the end of the run,
-    with NaN for its escape. Assumes the velocity −∇ℓ.
+    with NaN for its escape. `gradient_norm` and `escape_gradient_norm` say how well plateaus
+    separate: the loss is that of a saddle where the first is far below the second on both sides.
+    Assumes the velocity −∇ℓ.
 
     >>> Staircase().name
     'plateau'
@@ -96,15 +101,14 @@ class Staircase(Statistic):
         ranks = jnp.full((self.most,), -1)
         level, signs = _look(problem, params, zero)
         unseen = level._replace(gradient_norm=jnp.full_like(zero, jnp.inf))
-        done = Plateaus(none, ranks, none, none, none)
-        return Memory(done, jnp.asarray(0), level, Escape(zero, zero), unseen, signs > 0)
+        done = Plateaus(none, ranks, none, none, none, none)
+        return Memory(done, jnp.asarray(0), level, _never(zero), unseen, signs > 0)
 
     def update(self, problem: Problem, memory: Memory, step: Step) -> Memory:
         level, slopes = _look(problem, step.after, step.time)
         bends = memory.signs & (slopes <= 0)
-        least = _located(problem, step, 0, bends[0], level)
-        fastest = _located(problem, step, 1, bends[1], level)
-        found = Escape(fastest.time * fastest.gradient_norm**2, fastest.time)
+        least, fastest = _located(problem, step, bends, level)
+        found = Escape(jnp.asarray(True), fastest.gradient_norm, fastest.time)
         memory = _observe(memory, least)
         memory = _choose(bends[1], self._escape(problem, memory, found, fastest), memory)
         return _observe(memory, level)._replace(signs=slopes > 0)
@@ -128,18 +132,17 @@ class Staircase(Statistic):
         whole = jnp.sum(jnp.asarray(problem.task.target) ** 2) / 2
         rounding = 4096 * jnp.finfo(dtype).eps * whole
         lost = memory.level.loss - memory.next_level.loss
-        known = (memory.escape.fall > 0) & jnp.isfinite(memory.next_level.gradient_norm)
-        return known & (lost > self.least_fall * memory.level.loss) & (lost > rounding)
+        return memory.escape.known & (lost > self.least_fall * memory.level.loss) & (lost > rounding)
 
     def _ended(self, memory: Memory) -> Plateaus:
-        return _put(memory.done, memory.count, memory.level, memory.escape.time)
+        return _put(memory.done, memory.count, memory.level, memory.escape)
 
     def read(self, problem: Problem, memory: Memory, params: Params, status: Array) -> Plateaus:
         counts = self._counts(problem, memory)
         done = _choose(counts, self._ended(memory), memory.done)
         merged = _least(memory.level, memory.next_level)
         last = _choose(counts, memory.next_level, merged)
-        return _put(done, memory.count + counts, last, jnp.full_like(last.time, jnp.nan))
+        return _put(done, memory.count + counts, last, _never(last.time))
 
 
 def _look(problem: Problem, params: Params, time: Scalar) -> tuple[Level, Array]:
@@ -158,34 +161,50 @@ def _look(problem: Problem, params: Params, time: Scalar) -> tuple[Level, Array]
     return level, jnp.stack([bend, square - 2 * time * bend])
 
 
-def _located(problem: Problem, step: Step, which: int, bends: Array, end: Level) -> Level:
-    """The state where a slope changes sign within the step, by halving; the end for a map.
-
-    No halving is done where nothing bends.
-    """
+def _located(problem: Problem, step: Step, bends: Array, end: Level) -> tuple[Level, Level]:
+    """The states where each of the slopes changes sign within the step; the end for a map."""
     if step.within is None:
-        return end
-    within: Callable[[Scalar], Params] = step.within
+        return end, end
+    within = step.within
 
-    def going(carry: tuple[Scalar, Scalar, Array]) -> Array:
-        low, high, count = carry
+    def locate(_: None, which: Array) -> tuple[None, Level]:
+        return None, _bisected(problem, within, step, which, bends[which], end)
+
+    found = jax.lax.scan(locate, None, jnp.arange(2))[1]  # which compiles the integrator once
+    least, fastest = (jax.tree.map(lambda a: a[k], found) for k in range(2))  # noqa: B023
+    return least, fastest
+
+
+def _bisected(
+    problem: Problem,
+    within: Callable[[Scalar], Params],
+    step: Step,
+    which: Array,
+    bends: Array,
+    end: Level,
+) -> Level:
+    """The state where a slope vanishes, by halving; nothing is done where it does not bend."""
+
+    def going(carry: tuple[Scalar, Scalar, Level, Array]) -> Array:
+        low, high, _, count = carry
         middle = (low + high) / 2
         return bends & (count < _HALVINGS) & (low < middle) & (middle < high)
 
-    def halve(carry: tuple[Scalar, Scalar, Array]) -> tuple[Scalar, Scalar, Array]:
-        low, high, count = carry
+    def halve(carry: tuple[Scalar, Scalar, Level, Array]) -> tuple[Scalar, Scalar, Level, Array]:
+        low, high, level, count = carry
         middle = (low + high) / 2
-        rising = _look(problem, within(middle), middle)[1][which] > 0
-        return jnp.where(rising, middle, low), jnp.where(rising, high, middle), count + 1
+        found, slopes = _look(problem, within(middle), middle)
+        rising = slopes[which] > 0
+        low, high = jnp.where(rising, middle, low), jnp.where(rising, high, middle)
+        return low, high, _choose(rising, level, found), count + 1
 
-    start = (step.time - step.learning_rate, step.time, jnp.asarray(0))
-    high = jax.lax.while_loop(going, halve, start)[1]
-    return _choose(bends, _look(problem, within(high), high)[0], end)
+    start = (step.time - step.learning_rate, step.time, end, jnp.asarray(0))
+    return jax.lax.while_loop(going, halve, start)[2]
 
 
 def _observe(memory: Memory, level: Level) -> Memory:
     """One more state: the least gradient norm before the pending escape, or after it."""
-    pending = memory.escape.fall > 0
+    pending = memory.escape.known
     before = _choose(pending, memory.level, _least(memory.level, level))
     after = _choose(pending, _least(memory.next_level, level), memory.next_level)
     return memory._replace(level=before, next_level=after)
@@ -195,9 +214,16 @@ def _least(one: Level, other: Level) -> Level:
     return _choose(other.gradient_norm < one.gradient_norm, other, one)
 
 
-def _put(done: Plateaus, index: Array, level: Level, escape: Scalar) -> Plateaus:
-    values = (level.loss, level.rank, level.gradient_norm, level.time, escape)
-    return Plateaus(*(a.at[index].set(v, mode="drop") for a, v in zip(done, values, strict=True)))
+def _never(like: Scalar) -> Escape:
+    return Escape(jnp.asarray(False), jnp.full_like(like, jnp.nan), jnp.full_like(like, jnp.nan))
+
+
+def _put(done: Plateaus, index: Array, level: Level, escape: Escape) -> Plateaus:
+    seen = (level.loss, level.rank, level.gradient_norm, level.time)
+    values = (*seen, escape.time, escape.gradient_norm)
+    # By a mask: along the lanes it is mere arithmetic, and a scatter is not.
+    here = jnp.arange(len(done.value)) == index
+    return Plateaus(*(jnp.where(here, v, a) for a, v in zip(done, values, strict=True)))
 
 
 def _dot(one: Params, other: Params) -> Scalar:
