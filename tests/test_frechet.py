@@ -49,7 +49,7 @@ def test_known_distances():
     # Run through backwards, a segment's walkers must pass each other from end to end.
     segment = np.linspace([0.0, 0], [1, 0], 50)
     assert frechet_distance(segment, segment[::-1]) == pytest.approx(1, rel=1e-12)
-    # A detour of height 1/2 is seen, though each of its points is as near as the Hausdorff distance.
+    # Walking back and forth is seen, which as sets of points (Hausdorff) is no difference.
     forth = evenly([[0.0], [1.0]], 101)
     back = evenly([[0.0], [1.0], [0.0], [1.0]], 301)
     assert frechet_distance(forth, back) == pytest.approx(0.5, abs=0.01)

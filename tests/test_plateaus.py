@@ -66,7 +66,9 @@ def test_noise_of_rounding_is_no_escape():
 
 def test_sweeps_are_padded():
     both = np.stack([staircase([1.0], [1.0]), staircase([1.0, 1.0], [1.0, 1e4])])
-    found = plateaus(xr.Dataset({"loss": (("alpha", "time"), both)}, {"time": TIMES, "alpha": [1, 2]}))
+    found = plateaus(
+        xr.Dataset({"loss": (("alpha", "time"), both)}, {"time": TIMES, "alpha": [1, 2]})
+    )
     assert found.loss.dims == ("alpha", "plateau")
     assert np.isnan(found.loss.values).sum() == 1
 

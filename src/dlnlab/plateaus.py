@@ -8,8 +8,8 @@ from dlnlab.errors import InputError
 from dlnlab.typing import Any
 
 SEPARATED = 0.1
-"""A plateau separates from the escapes around it where the loss falls, in ln t, at no more than this
-share of the rate of the slower of the two."""
+"""A plateau separates from the escapes around it where the loss falls, in ln t, at no more than
+this share of the rate of the slower of the two."""
 
 Line = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -44,7 +44,9 @@ def plateaus(measured: xr.Dataset, *, prominence: float = 2.0) -> xr.Dataset:
     axis = _axis(measured)
     lanes = [name for name in measured.loss.dims if name != axis]
     stacked = measured.stack(_lane=lanes) if lanes else measured.expand_dims("_lane")
-    found = [_of_lane(stacked.isel(_lane=k), axis, prominence) for k in range(stacked.sizes["_lane"])]
+    found = [
+        _of_lane(stacked.isel(_lane=k), axis, prominence) for k in range(stacked.sizes["_lane"])
+    ]
     most = max(len(lane["loss"]) for lane in found)
     made = {name: np.stack([_padded(f[name], most) for f in found]) for name in found[0]}
     shape = [measured.sizes[name] for name in lanes]
@@ -87,7 +89,9 @@ def _of_lane(lane: xr.Dataset, axis: str, prominence: float) -> dict[str, Line]:
     fall = times * norm**2
     peaks = _escapes(fall, loss, prominence)
     edges = np.concatenate([[0], peaks, [len(times) - 1]])
-    least = np.array([a + np.argmin(norm[a : b + 1]) for a, b in zip(edges, edges[1:], strict=False)])
+    least = np.array(
+        [a + np.argmin(norm[a : b + 1]) for a, b in zip(edges, edges[1:], strict=False)]
+    )
     ends = _vertices(logs, fall, peaks)
     around = np.minimum(np.append(np.inf, fall[peaks]), np.append(fall[peaks], np.inf))
     return {
@@ -143,9 +147,9 @@ def _told(answer: xr.Dataset) -> xr.Dataset:
     count = int((answer.separation > SEPARATED).sum())
     if count:
         answer.attrs["unseparated"] = (
-            f"{count} plateaus do not separate from a neighbouring escape: in ln t their loss falls "
-            f"at up to {worst:.2g} of the rate of the escape, and {SEPARATED:g} is the most; take a "
-            "smaller start, or targets further apart."
+            f"{count} plateaus do not separate from a neighbouring escape: in ln t their loss "
+            f"falls at up to {worst:.2g} of the rate of the escape, and {SEPARATED:g} is the most; "
+            "take a smaller start, or targets further apart."
         )
     return answer
 

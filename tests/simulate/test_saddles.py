@@ -201,7 +201,9 @@ def test_a_budget_that_ends_is_told():
     assert measured.status.attrs["flag_meanings"].split()[Status.EXHAUSTED] == "exhausted"
     shown = measured.time.values[measured.loss.notnull().values]
     assert shown[-1] < 1e5
-    assert re.search(rf"before time 100000 and ended at {shown[-1]:.6g}", measured.attrs["exhausted"])
+    assert re.search(
+        rf"before time 100000 and ended at {shown[-1]:.6g}", measured.attrs["exhausted"]
+    )
     whole = simulate(matrices_run(3, 1e-3), time=shown[-1], observe=(loss,))
     assert "exhausted" not in whole.attrs
 

@@ -7,7 +7,6 @@ import equinox as eqx
 from dlnlab.problem import Problem
 from dlnlab.typing import Any, Array, Key, Params, Scalar
 
-
 MOST_SOLVER_STEPS = 1_000_000
 """Steps that a flow's solver may try in one run, unless the flow says otherwise."""
 

@@ -57,7 +57,8 @@ class GreedyGrowth(Map):
     >>> problem = Problem(chain((2, 2, 2)), Whitened(jnp.diag(jnp.array([2.0, 1.0]))))
     >>> params = ((jnp.zeros((2, 2)), jnp.zeros((2, 2))),)
     >>> greedy = GreedyGrowth(0.1, weight=0.01)
-    >>> ((first, second),), memory = greedy.step(problem, params, greedy.init(problem, params, None))
+    >>> memory = greedy.init(problem, params, None)
+    >>> ((first, second),), memory = greedy.step(problem, params, memory)
     >>> int(memory.neurons), first.round(2).tolist()
     (1, [[0.009999999776482582, 0.0], [0.0, 0.0]])
     """
@@ -81,7 +82,9 @@ class GreedyGrowth(Map):
         at_saddle = norm <= self.tolerance * memory.largest
         at_saddle &= (memory.largest > 0) | (norm == 0)
         left, strength, right = top_triple(-problem.map_gradient(params), at_saddle)
-        width = min(params[_growing(problem)][0].shape[0], *map(len, params[_growing(problem)][:-1]))
+        width = min(
+            params[_growing(problem)][0].shape[0], *map(len, params[_growing(problem)][:-1])
+        )
         wanted = strength > jnp.sqrt(jnp.asarray(self.tolerance)) * memory.first
         grows = at_saddle & wanted & (memory.neurons < width)
         grown = self._grown(problem, params, memory.neurons, left, right)

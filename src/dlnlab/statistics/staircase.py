@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from dlnlab.errors import InputError
 from dlnlab.observables.pathways import coefficients
 from dlnlab.problem import Problem
-from dlnlab.state import Status, Step
+from dlnlab.state import Step
 from dlnlab.statistics.base import Statistic, like
 from dlnlab.typing import Any, Array, Float, Int, Params, Scalar
 
@@ -51,7 +51,7 @@ class Memory(NamedTuple):
     after that escape; the signs of the two slopes at the end of the last step."""
 
     done: Plateaus
-    count: Int[Array, ""]
+    ended: Int[Array, ""]
     level: Level
     escape: Escape
     next_level: Level
@@ -119,7 +119,7 @@ class Staircase(Statistic):
         merged = _least(memory.level, memory.next_level)
         return Memory(
             done=_choose(counts, self._ended(memory), memory.done),
-            count=memory.count + counts,
+            ended=memory.ended + counts,
             level=_choose(counts, memory.next_level, merged),
             escape=found,
             next_level=level,
@@ -127,22 +127,24 @@ class Staircase(Statistic):
         )
 
     def _counts(self, problem: Problem, memory: Memory) -> Array:
-        """Whether the pending escape ends a plateau: by a share of its loss, and not by rounding."""
+        """Whether the pending escape ends a plateau: by a share of its loss, beyond rounding."""
         dtype = memory.level.loss.dtype
         whole = jnp.sum(jnp.asarray(problem.task.target) ** 2) / 2
         rounding = 4096 * jnp.finfo(dtype).eps * whole
         lost = memory.level.loss - memory.next_level.loss
-        return memory.escape.known & (lost > self.least_fall * memory.level.loss) & (lost > rounding)
+        return (
+            memory.escape.known & (lost > self.least_fall * memory.level.loss) & (lost > rounding)
+        )
 
     def _ended(self, memory: Memory) -> Plateaus:
-        return _put(memory.done, memory.count, memory.level, memory.escape)
+        return _put(memory.done, memory.ended, memory.level, memory.escape)
 
     def read(self, problem: Problem, memory: Memory, params: Params, status: Array) -> Plateaus:
         counts = self._counts(problem, memory)
         done = _choose(counts, self._ended(memory), memory.done)
         merged = _least(memory.level, memory.next_level)
         last = _choose(counts, memory.next_level, merged)
-        return _put(done, memory.count + counts, last, _never(last.time))
+        return _put(done, memory.ended + counts, last, _never(last.time))
 
 
 def _look(problem: Problem, params: Params, time: Scalar) -> tuple[Level, Array]:
