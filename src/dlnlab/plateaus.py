@@ -14,12 +14,14 @@ this share of the rate of the slower of the two."""
 Line = np.ndarray[Any, np.dtype[np.float64]]
 
 
-def plateaus(measured: xr.Dataset, *, prominence: float = 2.0) -> xr.Dataset:
+def plateaus(
+    measured: xr.Dataset, *, prominence: float = 2.0, least_fall: float = 0.01
+) -> xr.Dataset:
     """The plateaus of recorded runs in turn, with the escapes that end them.
 
     An escape is a local maximum of `p = −dℓ/d ln t` that rises above both neighbouring valleys by
-    the factor `prominence`; between two of them (before the first, after the last) the plateau is
-    where the gradient norm is least. For a flow with `gradient_norm` recorded p is `t‖∇ℓ‖²`
+    the factor `prominence` and takes more than the share `least_fall` of the loss; between two of
+    them (before the first, after the last) the plateau is where the gradient norm is least. For a flow with `gradient_norm` recorded p is `t‖∇ℓ‖²`
     exactly; else it and the norm are differences of the recorded loss. The times of escapes are
     those of the parabola through ln p at three moments. `dlnlab.statistics.Staircase` locates them
     without a grid.
@@ -45,7 +47,8 @@ def plateaus(measured: xr.Dataset, *, prominence: float = 2.0) -> xr.Dataset:
     lanes = [name for name in measured.loss.dims if name != axis]
     stacked = measured.stack(_lane=lanes) if lanes else measured.expand_dims("_lane")
     found = [
-        _of_lane(stacked.isel(_lane=k), axis, prominence) for k in range(stacked.sizes["_lane"])
+        _of_lane(stacked.isel(_lane=k), axis, prominence, least_fall)
+        for k in range(stacked.sizes["_lane"])
     ]
     most = max(len(lane["loss"]) for lane in found)
     made = {name: np.stack([_padded(f[name], most) for f in found]) for name in found[0]}
@@ -73,7 +76,7 @@ def _axis(measured: xr.Dataset) -> str:
     return axis
 
 
-def _of_lane(lane: xr.Dataset, axis: str, prominence: float) -> dict[str, Line]:
+def _of_lane(lane: xr.Dataset, axis: str, prominence: float, least_fall: float) -> dict[str, Line]:
     times = np.asarray(lane["time"].values, dtype=float)
     loss = np.asarray(lane.loss.values, dtype=float)
     use = (times > 0) & np.isfinite(loss)
@@ -88,10 +91,11 @@ def _of_lane(lane: xr.Dataset, axis: str, prominence: float) -> dict[str, Line]:
         norm = np.sqrt(np.maximum(-np.gradient(loss, logs) / times, 0))
     fall = times * norm**2
     peaks = _escapes(fall, loss, prominence)
-    edges = np.concatenate([[0], peaks, [len(times) - 1]])
-    least = np.array(
-        [a + np.argmin(norm[a : b + 1]) for a, b in zip(edges, edges[1:], strict=False)]
-    )
+    least = _levels(norm, peaks)
+    while (little := -np.diff(loss[least]) <= least_fall * loss[least][:-1]).any():
+        weakest = np.argmin(np.where(little, fall[peaks], np.inf))
+        peaks = np.delete(peaks, weakest)
+        least = _levels(norm, peaks)
     ends = _vertices(logs, fall, peaks)
     around = np.minimum(np.append(np.inf, fall[peaks]), np.append(fall[peaks], np.inf))
     return {
@@ -102,6 +106,13 @@ def _of_lane(lane: xr.Dataset, axis: str, prominence: float) -> dict[str, Line]:
         "rank": _ranks(lane, axis, use)[least],
         "separation": fall[least] / around,
     }
+
+
+def _levels(norm: Line, peaks: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Indices of the least gradient norm before, between and after the peaks."""
+    edges = np.concatenate([[0], peaks, [len(norm) - 1]])
+    pairs = zip(edges, edges[1:], strict=False)
+    return np.array([first + np.argmin(norm[first : last + 1]) for first, last in pairs])
 
 
 def _escapes(fall: Line, loss: Line, prominence: float) -> np.ndarray[Any, Any]:

