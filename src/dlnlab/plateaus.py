@@ -21,7 +21,8 @@ def plateaus(
 
     An escape is a local maximum of `p = −dℓ/d ln t` that rises above both neighbouring valleys by
     the factor `prominence` and takes more than the share `least_fall` of the loss; between two of
-    them (before the first, after the last) the plateau is where the gradient norm is least. For a flow with `gradient_norm` recorded p is `t‖∇ℓ‖²`
+    them (before the first, after the last) the plateau is where the gradient norm is least. For a
+    flow with `gradient_norm` recorded p is `t‖∇ℓ‖²`
     exactly; else it and the norm are differences of the recorded loss. The times of escapes are
     those of the parabola through ln p at three moments. `dlnlab.statistics.Staircase` locates them
     without a grid.
