@@ -7,7 +7,14 @@ import jax
 import jax.numpy as jnp
 
 from dlnlab.errors import InputError
-from dlnlab.networks import LinearNetwork, Network, pathway_products, product
+from dlnlab.networks import (
+    LinearNetwork,
+    Modes,
+    Network,
+    Pathways,
+    pathway_products,
+    product,
+)
 from dlnlab.tasks import Samples, Task
 from dlnlab.typing import Any, Array, Params, Scalar
 
@@ -70,6 +77,17 @@ class Problem(eqx.Module):
     def gradient(self, params: Params) -> Params:
         """`∇ℓ`, by reverse-mode differentiation."""
         return jax.grad(self.loss)(params)
+
+    def map_gradient(self, params: Params) -> Array:
+        """`∇_W C(W)`, the gradient with respect to the end-to-end map: that of one free layer.
+
+        The map takes the place of the parameters in a network of depth 1, so that any cost of the
+        map has one. Assumes a linear network.
+        """
+        made = product(self.network, params)
+        shape = self.network.map_shape
+        alone = Pathways((shape[::-1],)) if len(shape) == 2 else Modes((1,), *shape)
+        return Problem(alone, self.task).gradient(((made,),))[0][0]
 
     def hessian_vector(self, params: Params, tangent: Params) -> Params:
         """`∇²ℓ · v`, forward over reverse."""

@@ -16,8 +16,8 @@ from dlnlab.schema import Grid
 from dlnlab.statistics.base import Statistic
 from dlnlab.typing import Any
 
-STATUS_MEANINGS = ("ran_to_end", "arrived", "diverged", "failed", "interrupted")
-"""The meanings of the codes of `status`; the first four are those of `dlnlab.state.Status`."""
+STATUS_MEANINGS = ("ran_to_end", "arrived", "diverged", "failed", "exhausted", "interrupted")
+"""The meanings of the codes of `status`; all but the last are those of `dlnlab.state.Status`."""
 
 _PLAIN = ("float", "int", "bool", "literal", "text")
 """Kinds of coordinates that are numbers or words; others stand in a Dataset as text."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from dlnlab.errors import InputError
 from dlnlab.typing import Any
@@ -12,8 +13,8 @@ from dlnlab.typing import Any
 class Schedule:
     """Moments at which a run is recorded, always with the start and the end among them.
 
-    A union of evenly spaced, logarithmically spaced and last moments; see `linear`,
-    `logarithmic`, `last` and `|`. For a flow, `last` has no meaning and adds nothing.
+    A union of evenly spaced, logarithmically spaced, last and given moments; see `linear`,
+    `logarithmic`, `last`, `at` and `|`. For a flow, `last` has no meaning and adds nothing.
 
     >>> (linear(3) | last(2)).steps(100)
     array([  0,  50,  98,  99, 100])
@@ -24,12 +25,14 @@ class Schedule:
     linear: int = 0
     logarithmic: int = 0
     last: int = 0
+    at: tuple[float, ...] = ()
 
     def __or__(self, other: "Schedule") -> "Schedule":
         return Schedule(
             max(self.linear, other.linear),
             max(self.logarithmic, other.logarithmic),
             max(self.last, other.last),
+            tuple(sorted({*self.at, *other.at})),
         )
 
     def steps(self, total: int) -> np.ndarray[Any, Any]:
@@ -41,6 +44,7 @@ class Schedule:
             parts.append(np.round(np.geomspace(1, total, self.logarithmic)).astype(np.int64))
         if self.last:
             parts.append(np.arange(max(0, total - self.last), total + 1))
+        parts.append(np.round([moment for moment in self.at if moment <= total]))
         return np.unique(np.concatenate(parts)).astype(np.int64)
 
     def times(self, total: float) -> np.ndarray[Any, Any]:
@@ -50,11 +54,13 @@ class Schedule:
             parts.append(np.linspace(0, total, self.linear))
         if self.logarithmic:
             parts.append(np.geomspace(total * 1e-6, total, self.logarithmic))
+        parts.append(np.array([moment for moment in self.at if moment <= total]))
         return np.unique(np.concatenate(parts))
 
     def count(self, total: float, maps: bool) -> int:
         """An upper bound of the number of moments, without listing them."""
         count = 2 + self.linear + self.logarithmic + (self.last + 1 if maps else 0)
+        count += len(self.at)
         return int(min(count, total + 1)) if maps else count
 
 
@@ -71,6 +77,24 @@ def logarithmic(count: int) -> Schedule:
 def last(count: int) -> Schedule:
     """Each of the last `count` steps."""
     return Schedule(last=_positive(count))
+
+
+def at(moments: ArrayLike) -> Schedule:
+    """Given steps (of a map) or times (of a flow): those beyond the run's end are left out.
+
+    Where a flow escapes is not known beforehand: `dlnlab.statistics.Staircase` locates it in one
+    run, and a second records around it.
+
+    >>> at([2.0, 2.5, 9.0]).times(5.0)
+    array([0. , 2. , 2.5, 5. ])
+    """
+    made = np.sort(np.ravel(np.asarray(moments, dtype=float)))
+    if not (np.isfinite(made).all() and (made >= 0).all()):
+        raise InputError(
+            f"a schedule has finite moments from 0 on, and {made[0]:g} to {made[-1]:g} were "
+            "given; leave out what is NaN or below 0."
+        )
+    return Schedule(at=tuple(made.tolist()))
 
 
 def _positive(count: int) -> int:

@@ -16,6 +16,8 @@ class Status(enum.IntEnum):
     DIVERGED = 2
     FAILED = 3
     """The flow's solver could not go on: its step size underflowed."""
+    EXHAUSTED = 4
+    """The flow's solver has taken as many steps as it may; nothing is shown of later moments."""
 
 
 class Step(eqx.Module):
@@ -25,7 +27,8 @@ class Step(eqx.Module):
     time), `learning_rate` this step's share of it. `total` is the number of steps of the whole run
     (for a flow, which does not know, of those taken), `remaining` of those still to come.
     `pushforward(v)` is the Jacobian of the step at `before`, applied to v: what Lyapunov exponents
-    are made of.
+    are made of. `within(time)` is the state at a time inside the step of a flow, by one more step
+    of the integrator; None for a map, which has no such states.
     """
 
     before: Params
@@ -35,6 +38,7 @@ class Step(eqx.Module):
     learning_rate: Scalar
     total: Int[Array, ""]
     pushforward: Callable[[Params], Params]
+    within: Callable[[Scalar], Params] | None = None
 
     @property
     def remaining(self) -> Int[Array, ""]:

@@ -216,3 +216,30 @@ def test_help_shows_the_coordinates(dln, tiny):
     for words in ("--learning-rate", "η; above 0; default 0.1", "plain|fancy", "--seeds", "layers"):
         assert words in said.out
     assert math.isclose(float(dln("run", "--help").status), 0)
+
+
+CRITICAL = """
+import jax.numpy as jnp
+from dlnlab import Experiment, GradientDescent, GradientFlow, Modes, Problem, Run, Whitened
+from dlnlab.observables import loss
+
+
+def build(scale: float = 0.0, flow: bool = False) -> Run:
+    problem = Problem(Modes((2,), 1), Whitened(jnp.array([1.0])))
+    start = (scale * jnp.ones(1), scale * jnp.ones(1))
+    return Run(problem, GradientFlow() if flow else GradientDescent(0.1), (start,))
+
+
+EXPERIMENT = Experiment(build=build, title="zero", time=1.0, observe=(loss,))
+"""
+
+
+@pytest.mark.parametrize("flow", [(), ("--flow",)], ids=["descent", "flow"])
+def test_a_start_at_a_critical_point_is_said_so(dln, tmp_path, flow):
+    path = tmp_path / "zero.py"
+    path.write_text(CRITICAL, encoding="utf-8")
+    said = dln("run", str(path), *flow)
+    assert said.status == 2
+    assert "critical point" in said.err
+    assert said.err.count("\n") == 1
+    assert dln("run", str(path), "--scale", "0.1", *flow).status == 0

@@ -117,6 +117,7 @@ def carry_out(entry: "Entry", texts: dict[str, Any], request: Request) -> int:
     coords = values(texts, entry.experiment.parameters) | _seeds(entry, texts, request.seeds)
     points = entry.experiment.grid(**coords)
     _check_points(entry, points)
+    _check_start(entry, points)
     path = None if request.out is None else Path(request.out)
     if path is not None:
         results.check_writable(path, request.force)
@@ -129,6 +130,8 @@ def carry_out(entry: "Entry", texts: dict[str, Any], request: Request) -> int:
         return _interrupted(interrupt.measured, path)
     _write(measured, path)
     _report(entry, points, measured, path, request.json)
+    if "exhausted" in measured.attrs:
+        tell(f"{measured.attrs['exhausted']}")
     return 0
 
 
@@ -179,6 +182,18 @@ def _check_points(entry: "Entry", points: "Grid") -> None:
 
     recorded = len(entry.experiment.observe) + len(entry.experiment.statistics) + 4
     limits.check_size([8 * recorded], [points.size], 2)
+
+
+def _check_start(entry: "Entry", points: "Grid") -> None:
+    """Refuse a run whose first point would stay where it starts; a whole sweep is not looked at."""
+    import jax
+
+    from dlnlab.run import as_arrays
+    from dlnlab.simulate.starts import critical_start, stands_still
+
+    with jax.enable_x64(True):
+        if stands_still(as_arrays(entry.experiment.build(**points.point(0)))):
+            raise InputError(critical_start())
 
 
 def _interrupted(measured: "xr.Dataset", path: Path | None) -> int:

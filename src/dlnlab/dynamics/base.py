@@ -7,6 +7,9 @@ import equinox as eqx
 from dlnlab.problem import Problem
 from dlnlab.typing import Any, Array, Key, Params, Scalar
 
+MOST_SOLVER_STEPS = 1_000_000
+"""Steps that a flow's solver may try in one run, unless the flow says otherwise."""
+
 
 class Map(eqx.Module):
     """A dynamics in discrete steps, `θ⁺ = step(θ)`; time is the sum of the learning rates."""
@@ -29,11 +32,14 @@ class Flow(eqx.Module):
     """A dynamics in continuous time, `θ̇ = velocity(θ)`, integrated with error control.
 
     A flow has arrived where its speed has fallen to `arrival` times the largest speed so far.
+    `atol` counts in units of the smallest layer of the start, or of 1 where that is larger.
     """
 
     rtol: eqx.AbstractVar[float]
     atol: eqx.AbstractVar[float]
     arrival: eqx.AbstractVar[float]
+    # No field, so that flows with fields of their own need not state it.
+    most_steps = MOST_SOLVER_STEPS
 
     @abc.abstractmethod
     def velocity(self, problem: Problem, params: Params) -> Params:

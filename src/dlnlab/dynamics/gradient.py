@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from dlnlab.dynamics.base import Flow, Map
+from dlnlab.dynamics.base import MOST_SOLVER_STEPS, Flow, Map
 from dlnlab.problem import Problem
 from dlnlab.typing import Any, Array, Key, Params, Scalar
 
@@ -16,14 +16,18 @@ class GradientFlow(Flow):
     """`θ̇ = −∇ℓ(θ)`.
 
     **Arguments:** `rtol` and `atol` bound the error of each step of the integrator (explicit
-    Runge–Kutta of order 8). `arrival`: the flow has arrived where ‖∇ℓ‖ has fallen to this share of
-    the largest gradient norm so far; 0 never stops it. Lower `atol` for initial layers smaller
-    than about 1e-6, and `arrival` for plateaus deeper than its default.
+    Runge–Kutta of order 8), `atol` in units of the smallest layer of the start, so that plateaus
+    of any depth are followed. `arrival`: the flow has arrived where ‖∇ℓ‖ has fallen to this share
+    of the largest gradient norm so far; 0, the right choice where there are plateaus, never stops
+    it. `most_steps`: the steps that the integrator may try; a run that needs more ends as
+    `exhausted`. Learned modes limit a step to about 6/λ_max, so that with full matrices of L ≥ 3
+    layers of size α a plateau costs about S_1/α^{L−2} steps (see docs/speed.md).
     """
 
     rtol: float = 1e-10
     atol: float = 1e-13
     arrival: float = 1e-9
+    most_steps: int = MOST_SOLVER_STEPS
 
     def velocity(self, problem: Problem, params: Params) -> Params:
         return jax.tree.map(jnp.negative, problem.gradient(params))

@@ -4,6 +4,7 @@ from dlnlab.observables import (
     covariance,
     curvature,
     endpoints,
+    escape,
     fit,
     noise,
     noise_size,
@@ -25,6 +26,7 @@ from dlnlab.observables.curvature import (
     top_eigenvalues,
 )
 from dlnlab.observables.endpoints import flow_end_sharpness
+from dlnlab.observables.escape import escape_rate
 from dlnlab.observables.fit import gradient_norm, loss, test_loss
 from dlnlab.observables.noise import (
     mode_diffusion,
@@ -63,6 +65,7 @@ EXAMPLES = (
     *covariance.EXAMPLES,
     *noise_size.EXAMPLES,
     *weights.EXAMPLES,
+    *escape.EXAMPLES,
 )
 
 __all__ = [
@@ -73,6 +76,7 @@ __all__ = [
     "balance_gap",
     "conserved_z",
     "end_to_end",
+    "escape_rate",
     "flow_end_sharpness",
     "free_sharpness",
     "gradient_covariance",

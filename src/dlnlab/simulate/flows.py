@@ -14,7 +14,8 @@ from dlnlab.typing import Any, Array, Int, Params, Scalar
 
 
 class FlowMemory(NamedTuple):
-    """What the integrator carries: the last accepted step's start, its states, the top speed."""
+    """What the integrator carries: the last accepted step's start, its states, the top speed, the
+    steps accepted and tried, and the absolute tolerance that its start asks for."""
 
     before: Params
     time_before: Scalar
@@ -22,7 +23,9 @@ class FlowMemory(NamedTuple):
     solver: Any
     controller: Any
     accepted: Int[Array, ""]
+    tried: Int[Array, ""]
     top_speed: Scalar
+    atol: Scalar
 
 
 _SOLVER = diffrax.Dopri8()
@@ -34,8 +37,22 @@ def _term(run: Run) -> "diffrax.ODETerm[Any]":
     return diffrax.ODETerm(lambda t, params, args: dynamics.velocity(run.problem, params))
 
 
-def _controller(flow: Flow) -> diffrax.PIDController:
-    return diffrax.PIDController(rtol=flow.rtol, atol=flow.atol)
+def _controller(flow: Flow, atol: Scalar) -> diffrax.PIDController:
+    return diffrax.PIDController(rtol=flow.rtol, atol=atol)
+
+
+def smallest_scale(params: Params) -> Scalar:
+    """The size of the smallest layer of a start, at most 1: what absolute errors are small against.
+
+    A layer of modes is as small as its smallest entry, since its modes do not mix; one of a matrix
+    has the root mean square of its entries. What is exactly zero has no size.
+    """
+
+    def size(layer: Array) -> Scalar:
+        sizes = jnp.abs(layer) if layer.ndim == 1 else jnp.sqrt(jnp.mean(layer**2))
+        return jnp.min(jnp.where(sizes > 0, sizes, 1))
+
+    return jnp.minimum(1, jnp.min(jnp.stack([size(leaf) for leaf in jax.tree.leaves(params)])))
 
 
 def init(run: Run) -> FlowMemory:
@@ -44,7 +61,8 @@ def init(run: Run) -> FlowMemory:
     assert isinstance(flow, Flow)
     term, params = _term(run), run.params
     zero = jnp.zeros((), jax.tree.leaves(params)[0].dtype)
-    time_next, controller = _controller(flow).init(
+    atol = flow.atol * smallest_scale(params)
+    time_next, controller = _controller(flow, atol).init(
         term, zero, zero + 1, params, None, None, _SOLVER.func, _SOLVER.order(term)
     )
     return FlowMemory(
@@ -54,7 +72,9 @@ def init(run: Run) -> FlowMemory:
         solver=_SOLVER.init(term, zero, time_next, params, None),
         controller=controller,
         accepted=jnp.asarray(0),
+        tried=jnp.asarray(0),
         top_speed=_norm(flow.velocity(run.problem, params)),
+        atol=atol,
     )
 
 
@@ -90,7 +110,7 @@ def _flow_attempt(run: Run, statistics: Statistics, lane: Lane) -> Lane:
     flow, memory = run.dynamics, lane.memory
     assert isinstance(flow, Flow)
     after, error, solver = _flow_step(run, lane.time, memory.time_next, lane.params, memory.solver)
-    keep, _, time_next, _, controller, _ = _controller(flow).adapt_step_size(
+    keep, _, time_next, _, controller, _ = _controller(flow, memory.atol).adapt_step_size(
         lane.time,
         memory.time_next,
         lane.params,
@@ -104,23 +124,33 @@ def _flow_attempt(run: Run, statistics: Statistics, lane: Lane) -> Lane:
     speed = _norm(flow.velocity(run.problem, after))
     top = jnp.maximum(memory.top_speed, speed)
     taken = memory.time_next - lane.time
+    tried = memory.tried + 1
+    spent = jnp.where(tried < flow.most_steps, lane.status, Status.EXHAUSTED)
     kept = Lane(
         params=after,
         memory=FlowMemory(
-            lane.params, lane.time, time_next, solver, controller, memory.accepted + 1, top
+            lane.params,
+            lane.time,
+            time_next,
+            solver,
+            controller,
+            memory.accepted + 1,
+            tried,
+            top,
+            memory.atol,
         ),
         statistics=updated(run, statistics, lane, _flow_statistics_step(run, lane, after, taken)),
         time=memory.time_next,
-        status=jnp.where(speed <= flow.arrival * top, Status.ARRIVED, lane.status),
+        status=jnp.where(speed <= flow.arrival * top, Status.ARRIVED, spent),
     )
-    again = memory._replace(time_next=time_next, controller=controller)
+    again = memory._replace(time_next=time_next, controller=controller, tried=tried)
     stuck = time_next <= lane.time
     refused = Lane(
         lane.params,
         again,
         lane.statistics,
         lane.time,
-        jnp.where(stuck, Status.FAILED, lane.status),
+        jnp.where(stuck, Status.FAILED, spent),
     )
     return choose(jnp.asarray(keep), kept, refused)
 
@@ -142,6 +172,7 @@ def _flow_statistics_step(run: Run, lane: Lane, after: Params, taken: Scalar) ->
         taken,
         memory.accepted + 1,
         pushforward,
+        lambda moment: _shorter(run, lane.time, moment, lane.params),
     )
 
 
@@ -152,10 +183,14 @@ def present(run: Run, lane: Lane, moment: Array) -> Params:
     moment = moment.astype(lane.time.dtype)
     inside = (memory.time_before < moment) & (moment < lane.time)
     end = jnp.where(inside, moment, lane.time)
-    # The solver's own state belongs to the step's end, so this one begins afresh.
-    fresh = _SOLVER.init(_term(run), memory.time_before, end, memory.before, None)
-    between = _flow_step(run, memory.time_before, end, memory.before, fresh)[0]
+    between = _shorter(run, memory.time_before, end, memory.before)
     return choose(inside, between, lane.params)
+
+
+def _shorter(run: Run, start: Scalar, end: Scalar, params: Params) -> Params:
+    """One step of the integrator; its own state belongs to another step's end, so it is new."""
+    fresh = _SOLVER.init(_term(run), start, end, params, None)
+    return _flow_step(run, start, end, params, fresh)[0]
 
 
 def _norm(tree: Any) -> Scalar:

@@ -19,6 +19,7 @@ from dlnlab.simulate import limits
 from dlnlab.simulate.moment import Statistics
 from dlnlab.simulate.program import Program, Shapes, shapes
 from dlnlab.simulate.record import Observe
+from dlnlab.simulate.starts import check_starts, told_exhausted
 from dlnlab.simulate.tiles import Work
 from dlnlab.simulate.workers import Interrupted, Monitor, execute
 from dlnlab.typing import Any, PyTree
@@ -174,7 +175,7 @@ def _simulate(
             execute(works, threads, monitor)
         except KeyboardInterrupt:
             raise Interrupted(label(interrupted=True)) from None
-        return label(interrupted=False)
+        return told_exhausted(label(interrupted=False))
 
 
 def _works(
@@ -193,6 +194,8 @@ def _works(
     horizons = [limits.horizon(is_map, steps, time, rate) for rate in rates]
     total = max(horizon.max() for horizon in horizons)
     count = schedule.count(float(total), is_map)
+    if not is_map:
+        check_starts(programs, [columns for _, columns, _ in groups])
     limits.check_size([s.row_bytes for s in found], [len(r) for r in rates], count)
     limits.check_length(
         [s.operations for s in found],

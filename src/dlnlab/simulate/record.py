@@ -56,17 +56,18 @@ def look(
 ) -> dict[str, Array]:
     """What is recorded of a lane at one moment, by name.
 
-    A lane that has diverged shows NaN for every observable, and no factorisation sees anything
-    that is not finite.
+    A lane that has diverged shows NaN for every observable, one whose solver's steps are used up
+    for every later moment, and no factorisation sees anything that is not finite.
     """
     params = present(run, lane, moment)
     finite = (lane.status != Status.DIVERGED) & jnp.isfinite(run.problem.loss(params))
+    known = ~((lane.status == Status.EXHAUSTED) & (moment > lane.time))
 
     # In place of what is not finite, observables are shown a network of zeros, and nobody else is.
     shown = jax.tree.map(lambda leaf: jnp.where(finite, leaf, jnp.zeros_like(leaf)), params)
     named = [fields(o.name, o(run.problem, shown)) for o in observe]
     seen = {
-        name: jnp.where(finite, value, jnp.full_like(value, jnp.nan))
+        name: jnp.where(finite & known, value, jnp.full_like(value, jnp.nan))
         for part in named
         for name, value in part.items()
     }

@@ -1,12 +1,14 @@
 """Measurements that need more than one state: `init`, `update`, `read`."""
 
-from dlnlab.statistics import curvature, orbit, oscillation, outcome, passage
+from dlnlab.statistics import curvature, escape, orbit, oscillation, outcome, passage, staircase
 from dlnlab.statistics.base import Statistic
 from dlnlab.statistics.curvature import CurvatureTracker
+from dlnlab.statistics.escape import EscapeRate
 from dlnlab.statistics.orbit import Amplitude, Lyapunov, Period
 from dlnlab.statistics.oscillation import HessianShares
 from dlnlab.statistics.outcome import OUTCOMES, Outcome
 from dlnlab.statistics.passage import FirstRise, FirstTime, Maximum
+from dlnlab.statistics.staircase import Staircase
 
 EXAMPLES = (
     *passage.EXAMPLES,
@@ -14,6 +16,8 @@ EXAMPLES = (
     *outcome.EXAMPLES,
     *curvature.EXAMPLES,
     *oscillation.EXAMPLES,
+    *escape.EXAMPLES,
+    *staircase.EXAMPLES,
 )
 
 __all__ = [
@@ -21,6 +25,7 @@ __all__ = [
     "OUTCOMES",
     "Amplitude",
     "CurvatureTracker",
+    "EscapeRate",
     "FirstRise",
     "FirstTime",
     "HessianShares",
@@ -28,5 +33,6 @@ __all__ = [
     "Maximum",
     "Outcome",
     "Period",
+    "Staircase",
     "Statistic",
 ]
