@@ -103,7 +103,13 @@ def test_observables(example, dtype):
     )
 
 
-NEED_LAYERS = {"layer_singular_values", "svs_error", "balance_gap"}
+NEED_LAYERS = {
+    "layer_singular_values",
+    "svs_error",
+    "balance_gap",
+    "escape_alignment",
+    "layer_rank_one",
+}
 
 
 @pytest.mark.parametrize("example", observables.EXAMPLES, ids=named)

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from dlnlab.schema import Coordinate
     from dlnlab.state import Status, Step
     from dlnlab.statistics import Statistic
-    from dlnlab.tasks import Samples, Whitened
+    from dlnlab.tasks import Completion, Convex, Samples, Whitened
     from dlnlab.theory.base import Assumption, BrokenAssumption, Prediction, prediction
 
 _HOMES = MappingProxyType(
@@ -76,7 +76,7 @@ _HOMES = MappingProxyType(
         "dlnlab.schema": ("Coordinate",),
         "dlnlab.state": ("Status", "Step"),
         "dlnlab.statistics": ("Statistic",),
-        "dlnlab.tasks": ("Samples", "Whitened"),
+        "dlnlab.tasks": ("Completion", "Convex", "Samples", "Whitened"),
         "dlnlab.theory.base": ("Assumption", "BrokenAssumption", "Prediction", "prediction"),
     }
 )
@@ -89,6 +89,8 @@ __all__ = [
     "Bound",
     "BrokenAssumption",
     "Claim",
+    "Completion",
+    "Convex",
     "Coordinate",
     "Dynamics",
     "Experiment",
@@ -134,6 +136,7 @@ _OWNERS = {name: home for home, names in _HOMES.items() for name in names}
 _SUBMODULES = frozenset(
     {
         "claims",
+        "critical",
         "dynamics",
         "experiment",
         "initialization",

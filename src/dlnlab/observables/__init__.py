@@ -1,6 +1,6 @@
 """Quantities that one state determines: pure functions `(problem, params) -> array`."""
 
-from dlnlab.observables import curvature, endpoints, fit, pathways, spectrum
+from dlnlab.observables import curvature, endpoints, fit, pathways, saddles, spectrum
 from dlnlab.observables.base import Observable, observable
 from dlnlab.observables.curvature import (
     free_sharpness,
@@ -18,6 +18,13 @@ from dlnlab.observables.pathways import (
     pathway_norms,
     shares,
 )
+from dlnlab.observables.saddles import (
+    effective_rank,
+    escape_alignment,
+    layer_rank_one,
+    parameter_norm,
+    stable_rank,
+)
 from dlnlab.observables.spectrum import (
     alignment_error,
     end_to_end,
@@ -33,6 +40,7 @@ EXAMPLES = (
     *pathways.EXAMPLES,
     *curvature.EXAMPLES,
     *endpoints.EXAMPLES,
+    *saddles.EXAMPLES,
 )
 
 __all__ = [
@@ -41,21 +49,26 @@ __all__ = [
     "alignment_error",
     "balance_gap",
     "conserved_z",
+    "effective_rank",
     "end_to_end",
+    "escape_alignment",
     "flow_end_sharpness",
     "free_sharpness",
     "gradient_norm",
     "hessian_density",
     "hessian_trace",
+    "layer_rank_one",
     "layer_singular_values",
     "loss",
     "mode_values",
     "observable",
     "off_diagonal_norm",
+    "parameter_norm",
     "pathway_norms",
     "shares",
     "sharpness",
     "singular_values",
+    "stable_rank",
     "svs_error",
     "test_loss",
     "top_eigenvalues",
