@@ -34,11 +34,11 @@ def scalars(*values):
     return (tuple(np.array([[v]]) for v in values),)
 
 
-def wide(width, depth, gamma, seed, dimension=10):
-    """jacot2021's setting: entries of variance width^{−γ}, teacher of singular values 10, 20, …"""
+def wide(width, depth, gamma, seed, dimension=10, size=1.0):
+    """Entries of variance width^{−γ}; the teacher's singular values are `size` times 1 to 5."""
     rng = np.random.default_rng(seed)
     left, right = (np.linalg.qr(rng.normal(size=(dimension, dimension)))[0] for _ in range(2))
-    target = left * (10.0 * np.linspace(1, 5, dimension)) @ right.T
+    target = left * (size * np.linspace(1, 5, dimension)) @ right.T
     network = chain((dimension, *[width] * (depth - 1), dimension))
     params = gaussian(network, jax.random.key(seed), std=width ** (-gamma / 2))
     return Problem(network, Whitened(target)), params
@@ -283,7 +283,7 @@ def test_lower_bounds_stay_below_points_on_the_surface(gamma):
         moved[-1] = np.asarray(problem.task.target) @ np.linalg.pinv(moved[1] @ moved[0])
         length = np.sqrt(sum(np.sum((a - b) ** 2) for a, b in zip(moved, layers, strict=True)))
         made = minimum(cost)
-        assert minimum_bound(layers, cost, Goal(made, np.eye(made.size))) <= length
+        assert minimum_bound(layers, cost, Goal(made, np.eye(made.size), 1.0)) <= length
 
 
 # --- signatures ---------------------------------------------------------------------------------

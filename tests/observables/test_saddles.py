@@ -9,7 +9,7 @@ from dlnlab import observables
 from dlnlab.initialization import gaussian
 from dlnlab.networks import Modes, chain, product, square
 from dlnlab.problem import Problem
-from dlnlab.tasks import Completion, Samples, Whitened, convex, huber
+from dlnlab.tasks import Completion, Convex, Samples, Whitened, huber
 
 EPS = np.finfo(float).eps
 
@@ -79,7 +79,7 @@ TASKS = {
     "white": Whitened(np.diag([3.0, 2.0, 1.0]) + 0.1),
     "samples": Samples(np.random.default_rng(0).normal(size=(6, 3)), np.eye(6, 3)),
     "completion": Completion(np.diag([3.0, 2.0, 1.0]) + 0.5, np.eye(3) + np.eye(3, k=1) > 0),
-    "huber": convex(huber, (3, 3), np.diag([3.0, 2.0, 1.0])),
+    "huber": Convex(huber, np.eye(3), np.diag([3.0, 2.0, 1.0])),
 }
 
 

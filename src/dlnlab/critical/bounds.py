@@ -2,16 +2,17 @@
 
 **Change of a product.** Let layers move by δ_l with ‖δ_l‖_F = ρ_l and Σ ρ_l² = ρ². Multiplied out,
 the change of a product of n layers is a sum over the non-empty sets S of moved layers; each term is
-at most Π_{l∈S} ρ_l times the operator norms of the unmoved products between, before and after them,
-because ‖AδB‖_F ≤ ‖A‖‖δ‖_F‖B‖. By the inequality of means Π_{l∈S} ρ_l ≤ (ρ/√k)^k for |S| = k. With
-e_k the sum of those products of norms over |S| = k,
+at most Π_{l∈S} ρ_l times c_S, the product of the operator norms of the unmoved products between,
+before and after them, because ‖AδB‖_F ≤ ‖A‖‖δ‖_F‖B‖. For the sets of one size k, by the
+inequalities of Cauchy and of Maclaurin, Σ_S c_S Π_{l∈S} ρ_l ≤ (Σ_S c_S²)^½ (Σ_S Π_{l∈S} ρ_l²)^½ and
+Σ_S Π_{l∈S} ρ_l² ≤ (n over k)(ρ²/n)^k, so that
 
-    ‖ΔW‖_F ≤ ‖c‖ρ + Σ_{k≥2} e_k (ρ/√k)^k,   c_l = ‖W_{>l}‖‖W_{<l}‖,
+    ‖ΔW‖_F ≤ Σ_{k=1}^n a_k ρ^k,   a_k² = (n over k) n^{−k} Σ_{|S|=k} c_S²,
 
-and the first term may be replaced by what is known of J, the derivative.
+and the first term, `‖J δ‖_F ≤ a_1 ρ`, may be replaced by what else is known of the derivative J.
 
-**Minimum.** For any Y, at a minimum W': ⟨Y, W' − W⟩ ≤ ‖JᵀY‖ρ + ‖Y‖_F Σ_{k≥2} e_k (ρ/√k)^k, which
-grows with ρ. For a quadratic cost and Y in the range of its Hessian the left side is the same at
+**Minimum.** For any Y, at a minimum W': ⟨Y, W' − W⟩ ≤ ‖JᵀY‖ρ + ‖Y‖_F Σ_{k≥2} a_k ρ^k, which grows
+with ρ. For a quadratic cost and Y in the range of its Hessian the left side is the same at
 all minima; otherwise Y = −∇C(W), and by convexity it is at least C(W) − min C. So ρ is at least the
 root. With Y = K⁻¹R (R the misfit) it tends to the linearised distance where that is valid.
 
@@ -28,6 +29,7 @@ go, ‖ΔW_{>1}‖ ≥ σ_{d_out}(W_{>1}), with moves of layers 2 to L alone, an
 roots; for L = 2, where the layers are not the same, the root of the sum of their squares.
 """
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -39,18 +41,21 @@ from dlnlab.critical.maps import MapCost
 from dlnlab.typing import Array, Float
 
 
-def change_coefficients(layers: Layers) -> tuple[float, Float[Array, " k"]]:
-    """`‖c‖`, and `e_k` for k from 0 to n (with e_0 = 0)."""
-    runs, n = _run_norms(layers), len(layers)
-    # ending[k][l]: sets of k layers, the last of them l, with the products up to before l.
+def change_coefficients(layers: Layers) -> Float[Array, " k"]:
+    """`a_k` for k from 0 to n, with a_0 = 0.
+
+    >>> change_coefficients((np.eye(1), np.eye(1))).tolist()
+    [0.0, 1.4142135623730951, 0.5]
+    """
+    runs, n = _run_norms(layers) ** 2, len(layers)
+    # ending[k, l]: Σ of c_S² over sets of k layers of which l is the last, up to that layer.
     ending = np.zeros((n + 1, n))
     ending[1] = [runs[0, l] for l in range(n)]
     for k in range(2, n + 1):
         for l in range(n):
             ending[k, l] = sum(ending[k - 1, m] * runs[m + 1, l] for m in range(l))
-    closing = np.array([runs[l + 1, n] for l in range(n)])
-    sums = ending @ closing
-    return float(np.linalg.norm(ending[1] * closing)), sums
+    sums = ending @ np.array([runs[l + 1, n] for l in range(n)])
+    return np.sqrt([sums[k] * math.comb(n, k) / n**k for k in range(n + 1)])
 
 
 def _run_norms(layers: Layers) -> Float[Array, "first end"]:
@@ -67,12 +72,12 @@ def _run_norms(layers: Layers) -> Float[Array, "first end"]:
 
 def change_bound(layers: Layers, first: float | None = None) -> Callable[[float], float]:
     """What the product changes by, at most, when its layers move by ρ in all."""
-    own, sums = change_coefficients(layers)
-    linear = own if first is None else first
+    sums = change_coefficients(layers)
+    if first is not None:
+        sums[1] = first
 
     def at_most(radius: float) -> float:
-        higher = sum(sums[k] * (radius / k**0.5) ** k for k in range(2, len(layers) + 1))
-        return linear * radius + higher
+        return float(np.polynomial.polynomial.polyval(radius, sums))
 
     return at_most
 

@@ -6,8 +6,16 @@ import jax
 import numpy as np
 
 from dlnlab.critical.bounds import minimum_bound, saddle_bound
-from dlnlab.critical.cuts import Layers, applied, cut, no_cut, ways
-from dlnlab.critical.fitting import Goal, distance, fit, linear_step, partial_products, within
+from dlnlab.critical.cuts import Cut, Layers, applied, cut, no_cut, ways
+from dlnlab.critical.fitting import (
+    Goal,
+    distance,
+    fit,
+    linear_step,
+    partial_products,
+    retract,
+    within,
+)
 from dlnlab.critical.frames import balanced_layers
 from dlnlab.critical.maps import MapCost, critical_maps, determined, map_cost, minimum
 from dlnlab.errors import InputError
@@ -15,8 +23,8 @@ from dlnlab.networks import Pathways
 from dlnlab.problem import Problem
 from dlnlab.typing import Params
 
-FITS = 2
-"""Starts of a fit to each critical map: where the layers are, and balanced ones turned to them."""
+REFINED = 4
+"""From so many of the nearest starts the distance is descended; all are brought on the surface."""
 
 
 class Nearest(NamedTuple):
@@ -35,9 +43,10 @@ def nearest_saddle(problem: Problem, params: Params, starts: int = 20, seed: int
 
     A start is a critical map (see `critical_maps`) and a way to cut off the gradient there (see
     `dlnlab.critical.cuts`); first and last layer zero is the first of them. The layers are cut at
-    the least cost and fitted to the map by descent of the distance. Starts whose cut alone is
-    longer than the best distance so far are passed over, since their point is farther still. Where
-    maps and ways are fewer than `starts`, balanced layers in random hidden frames make up for it.
+    the least cost and brought to the map, once from where they are and once from balanced layers
+    turned to them; from the nearest of these points the distance is descended. Starts whose cut
+    alone is longer than the best distance so far are passed over, since their point is farther
+    still. Where maps and ways are fewer than `starts`, random hidden frames make up for it.
     The lower bound is that of `dlnlab.critical.bounds`, and neither is claimed to be sharp.
 
     **Raises:** `InputError` for what is no chain of two layers or more, hidden layers narrower
@@ -63,30 +72,11 @@ def nearest_saddle(problem: Problem, params: Params, starts: int = 20, seed: int
             "the gradient of the cost vanishes at the origin, which is a minimum; pass a target "
             "that is not zero."
         )
+    minima = _minima(cost)
     cuts = [(at, cut(layers, at, way)) for at in places for way in ways(len(layers))]
-    candidates = sorted(
-        ((distance(applied(layers, where), layers), n) for n, (_, where) in enumerate(cuts))
-    )
-    equations, generator = determined(cost, minimum(cost)), np.random.default_rng(seed)
-    fits = max(FITS, -(-starts // len(cuts)))
-    best: Layers | None = None
-    upper = np.inf
-    for least, n in candidates:
-        if least >= upper:
-            break
-        at, where = cuts[n]
-        goal = within(Goal(at.made, equations), where)
-        for k in range(fits):
-            start = layers
-            if k:
-                turned = balanced_layers(layers, at.made, where, generator, sweeps=10 * (k == 1))
-                if turned is None:
-                    continue
-                start = turned
-            found = fit(start, layers, goal, where)
-            if found is not None and distance(found, layers) < upper:
-                best, upper = found, distance(found, layers)
-    return _nearest(problem, best, layers, saddle_bound(layers), len(cuts) * fits)
+    goals = [(within(minima._replace(made=at.made), where), where) for at, where in cuts]
+    best = _search(layers, goals, max(2, -(-starts // len(goals))), seed)
+    return _nearest(problem, best, layers, saddle_bound(layers), max(starts, 2 * len(goals)))
 
 
 def nearest_minimum(problem: Problem, params: Params, starts: int = 20, seed: int = 0) -> Nearest:
@@ -110,16 +100,8 @@ def nearest_minimum(problem: Problem, params: Params, starts: int = 20, seed: in
     2.0
     """
     layers, cost = _layers(problem, params), map_cost(problem)
-    goal, where = _minima(cost), no_cut(layers)
-    generator = np.random.default_rng(seed)
-    best: Layers | None = None
-    upper = np.inf
-    for k in range(starts):
-        turned = balanced_layers(layers, goal.made, where, generator, sweeps=10 * (k % 2))
-        start = layers if k == 0 or turned is None else turned
-        found = fit(start, layers, goal, where)
-        if found is not None and distance(found, layers) < upper:
-            best, upper = found, distance(found, layers)
+    goal = _minima(cost)
+    best = _search(layers, [(goal, no_cut(layers))], starts, seed)
     return _nearest(problem, best, layers, minimum_bound(layers, cost, goal), starts)
 
 
@@ -160,9 +142,42 @@ def linearised_distance(problem: Problem, params: Params, tolerance: float = 0.5
     return distance(moved, layers)
 
 
+def _search(
+    layers: Layers, goals: list[tuple[Goal, Cut]], starts: int, seed: int
+) -> Layers | None:
+    """The nearest point that reaches one of the goals, of some starts for each; None if none does.
+
+    A goal whose cut alone is longer than the best distance so far is passed over.
+    """
+    generator = np.random.default_rng(seed)
+    cuts = [distance(applied(layers, where), layers) for _, where in goals]
+    found: list[tuple[float, int, Layers]] = []
+    for n in np.argsort(cuts):
+        goal, where = goals[n]
+        if found and cuts[n] >= min(found)[0]:
+            break
+        for k in range(starts):
+            at = retract(_start(layers, goal, where, generator, k), goal, where)
+            if at is not None:
+                found.append((distance(at, layers), len(found) + 1000 * int(n), at))
+    best = sorted(found)[:REFINED]
+    reached = [fit(at, layers, *goals[order // 1000]) for _, order, at in best]
+    return min(reached, key=lambda at: distance(at, layers), default=None)
+
+
+def _start(
+    layers: Layers, goal: Goal, where: Cut, generator: np.random.Generator, k: int
+) -> Layers:
+    """Start k: the layers cut; then balanced ones, turned to the layers or in random frames."""
+    turned = None
+    if k:
+        turned = balanced_layers(layers, goal.made, where, generator, sweeps=10 * (k % 2))
+    return applied(layers if turned is None else turned, where)
+
+
 def _minima(cost: MapCost) -> Goal:
     made = minimum(cost)
-    return Goal(made, determined(cost, made))
+    return Goal(made, determined(cost, made), float(np.linalg.norm(made)))
 
 
 def _layers(problem: Problem, params: Params) -> Layers:

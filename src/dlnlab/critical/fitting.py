@@ -12,15 +12,20 @@ import numpy as np
 from dlnlab.critical.cuts import Cut, Layers, applied
 from dlnlab.typing import Array, Float, Matrix
 
-PRECISION = 1e-12
-"""Relative to the size of the map, what is left of a product's misfit."""
+PRECISION = 1e-13
+"""Relative to the size of the task's minimum, what may be left of a product's misfit."""
+
+FARTHEST = 1e3
+"""Newton's method is given up where the misfit grows beyond so many times that size."""
 
 
 class Goal(NamedTuple):
-    """The product is to agree with `made` in the `equations`, an orthonormal basis of entries."""
+    """The product is to agree with `made` in the `equations`, an orthonormal basis of entries, up
+    to rounding of maps of the size `scale`."""
 
     made: Float[Array, "out in"]
     equations: Float[Array, "entries m"]
+    scale: float
 
 
 class Linearised(NamedTuple):
@@ -48,7 +53,7 @@ def within(goal: Goal, where: Cut) -> Goal:
     block = block - where.left @ (where.left.T @ block)
     block = block - (block @ where.right) @ where.right.T
     left, values, _ = np.linalg.svd(block.reshape(len(block), -1).T, full_matrices=False)
-    return Goal(goal.made, left[:, values > 1e-9])
+    return Goal(goal.made, left[:, values > 1e-9], goal.scale)
 
 
 def partial_products(layers: Layers) -> tuple[list[Matrix], list[Matrix]]:
@@ -98,41 +103,33 @@ def linear_step(layers: Layers, goal: Goal, where: Cut) -> Layers:
     return _lifted(at, goal, -at.misfit)
 
 
-def retract(layers: Layers, goal: Goal, where: Cut, most: int = 40) -> Layers | None:
-    """Layers of the wanted product, by Newton's method of least moves; None where it fails."""
-    size = max(1e-300, float(np.linalg.norm(goal.made)))
+def retract(layers: Layers, goal: Goal, where: Cut, most: int = 30) -> Layers | None:
+    """Cut layers of the wanted product, by Newton's method of least moves; None where it fails."""
     before = np.inf
     for _ in range(most):
         at = linearise(layers, goal, where)
         left = float(np.linalg.norm(at.misfit))
-        if not np.isfinite(left):
-            return None
-        if left <= PRECISION * size and not left < before / 2:
+        stays = left > before / 2 and left <= 1000 * PRECISION * goal.scale  # at its rounding
+        if left <= PRECISION * goal.scale or stays:
             return layers
+        if not left <= FARTHEST * goal.scale:
+            return None
         before = left
         layers = _plus(layers, _lifted(at, goal, -at.misfit), 1.0)
-    return layers if before <= 100 * PRECISION * size else None
+    return None
 
 
 def fit(
-    start: Layers,
-    anchor: Layers,
-    goal: Goal,
-    where: Cut,
-    tolerance: float = 1e-4,
-    most: int = 200,
-) -> Layers | None:
+    at: Layers, anchor: Layers, goal: Goal, where: Cut, tolerance: float = 1e-4, most: int = 100
+) -> Layers:
     """A locally nearest point to the anchor among the cut layers of the wanted product.
 
-    Descent of half the squared distance along the surface, with step sizes of Barzilai and Borwein
-    and halving. It ends when what of the way to the anchor lies along the surface is `tolerance`
-    of it: the distance is then near its local minimum to about the square of that. None where the
-    product is not reached.
+    Descent of half the squared distance along the surface, from a point on it, with step sizes of
+    Barzilai and Borwein and halving. It ends when what of the way to the anchor lies along the
+    surface is `tolerance` of it: the distance is then near its local minimum to about the square
+    of that.
     """
     anchor = applied(anchor, where)
-    at = retract(applied(start, where), goal, where)
-    if at is None:
-        return None
     slope, step, length = _along(at, anchor, goal, where), 1.0, distance(at, anchor)
     for _ in range(most):
         if _norm(slope) <= tolerance * length:

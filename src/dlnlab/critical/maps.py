@@ -84,9 +84,11 @@ def minimum(cost: MapCost) -> Float[Array, "out in"]:
     for _ in range(200):
         slope = cost.gradient(made)
         if np.linalg.norm(slope) <= 1e-12 * first:
-            return made
-        bend = cost.hessian(made) + damping * np.eye(made.size)
-        move = np.linalg.lstsq(bend, -slope.ravel(), NEGLIGIBLE)[0].reshape(cost.shape)
+            # A cost that falls for ever is as flat, far out, but Newton's steps stay long.
+            if np.linalg.norm(_newton(cost, made, 0.0)) <= 1e-3 * (1 + np.linalg.norm(made)):
+                return made
+            break
+        move = _newton(cost, made, damping)
         if cost.quadratic:
             return made + move
         lower = cost.value(made + move) <= cost.value(made)
@@ -96,6 +98,11 @@ def minimum(cost: MapCost) -> Float[Array, "out in"]:
         "no minimum of the cost was found within 200 steps of Newton's method, and a nearest one "
         "was asked for; a cost that falls for ever (logistic, say) needs a penalty on W."
     )
+
+
+def _newton(cost: MapCost, made: Matrix, damping: float) -> Matrix:
+    bend = cost.hessian(made) + damping * np.eye(made.size)
+    return np.linalg.lstsq(bend, -cost.gradient(made).ravel(), NEGLIGIBLE)[0].reshape(made.shape)
 
 
 def determined(cost: MapCost, made: Matrix) -> Float[Array, "entries m"]:
