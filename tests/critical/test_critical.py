@@ -92,7 +92,9 @@ def test_from_the_origin_the_nearest_minimum_has_the_schatten_length():
     """The least Σ‖W_l‖² of a given product is L Σ s_i^{2/L}; there the bound is sharp."""
     strengths, depth = np.array([3.0, 1.0, 0.5]), 3
     problem = Problem(chain((3, 4, 4, 3)), Whitened(np.diag(strengths)))
-    params = jax.tree.map(lambda w: np.zeros(w.shape), gaussian(problem.network, jax.random.key(0), std=1.0))
+    params = jax.tree.map(
+        lambda w: np.zeros(w.shape), gaussian(problem.network, jax.random.key(0), std=1.0)
+    )
     near = nearest_minimum(problem, params, starts=4)
     wanted = np.sqrt(depth * np.sum(strengths ** (2 / depth)))
     assert near.upper == pytest.approx(wanted, rel=1e-7)
@@ -358,7 +360,9 @@ def test_local_slopes_tend_to_the_exponents(depth, gamma):
     widths = np.array([64, 128, 256])
     upper = np.array(
         [
-            np.mean([np.log(nearest_saddle(*wide(w, depth, gamma, seed)).upper) for seed in range(3)])
+            np.mean(
+                [np.log(nearest_saddle(*wide(w, depth, gamma, seed)).upper) for seed in range(3)]
+            )
             for w in widths
         ]
     )
@@ -381,7 +385,11 @@ def _noise(problem):
         (Problem(square(2, (2, 2)), Whitened(np.eye(2))), nearest_minimum, "one chain"),
         (Problem(square(2, (1,)), Whitened(np.eye(2))), nearest_saddle, "two layers or more"),
         (Problem(chain((3, 1, 3)), Whitened(np.eye(3))), nearest_minimum, "narrower than the map"),
-        (Problem(square(2, (2,)), Whitened(np.zeros((2, 2)))), nearest_saddle, "which is a minimum"),
+        (
+            Problem(square(2, (2,)), Whitened(np.zeros((2, 2)))),
+            nearest_saddle,
+            "which is a minimum",
+        ),
         (Problem(square(2, (2,)), Whitened(np.eye(2))), signature, "at a critical point"),
         (Problem(square(50, (2,)), Whitened(np.eye(50))), signature, "5000 parameters"),
         (

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from dlnlab.critical.bounds import minimum_bound, saddle_bound
 from dlnlab.critical.cuts import Cut, Layers, applied, cut, no_cut, ways
@@ -142,13 +143,19 @@ def linearised_distance(problem: Problem, params: Params, tolerance: float = 0.5
     return distance(moved, layers)
 
 
-def _search(
-    layers: Layers, goals: list[tuple[Goal, Cut]], starts: int, seed: int
-) -> Layers | None:
+def _search(layers: Layers, goals: list[tuple[Goal, Cut]], starts: int, seed: int) -> Layers | None:
     """The nearest point that reaches one of the goals, of some starts for each; None if none does.
 
-    A goal whose cut alone is longer than the best distance so far is passed over.
+    A goal whose cut alone is longer than the best distance so far is passed over. The systems are
+    small, and threads would spend their time waiting for each other.
     """
+    with threadpool_limits(1, user_api="blas"):
+        return _nearest_of(layers, goals, starts, seed)
+
+
+def _nearest_of(
+    layers: Layers, goals: list[tuple[Goal, Cut]], starts: int, seed: int
+) -> Layers | None:
     generator = np.random.default_rng(seed)
     cuts = [distance(applied(layers, where), layers) for _, where in goals]
     found: list[tuple[float, int, Layers]] = []

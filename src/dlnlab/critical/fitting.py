@@ -8,6 +8,7 @@ the hidden layers are.
 from typing import NamedTuple
 
 import numpy as np
+import scipy.linalg
 
 from dlnlab.critical.cuts import Cut, Layers, applied
 from dlnlab.typing import Array, Float, Matrix
@@ -84,11 +85,21 @@ def linearise(layers: Layers, goal: Goal, where: Cut) -> Linearised:
 
 def _lifted(at: Linearised, goal: Goal, wanted: Array) -> Layers:
     """The least move with `J δ` as wanted."""
-    values, vectors = np.linalg.eigh(at.kernel)
-    some = values > 1e-14 * values.max(initial=0)
-    solved = vectors[:, some] @ ((vectors[:, some].T @ wanted) / values[some])
+    solved = _solved(at.kernel, wanted)
     turned = (goal.equations @ solved).reshape(goal.made.shape)
     return tuple(a.T @ turned @ b.T for a, b in zip(at.after, at.before, strict=True))
+
+
+def _solved(kernel: Matrix, wanted: Array) -> Array:
+    """`K⁻¹` of what is wanted; on the range of K, where it is singular."""
+    if not wanted.size:
+        return wanted
+    factor, failed = scipy.linalg.lapack.dpotrf(kernel)
+    if not failed and np.diag(factor).min() > 1e-7 * np.diag(factor).max():
+        return scipy.linalg.cho_solve((factor, False), wanted)
+    values, vectors = np.linalg.eigh(kernel)
+    some = values > 1e-14 * values.max(initial=0)
+    return vectors[:, some] @ ((vectors[:, some].T @ wanted) / values[some])
 
 
 def _pushed(at: Linearised, goal: Goal, move: Layers) -> Array:

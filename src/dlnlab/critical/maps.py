@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-import scipy.linalg
 import scipy.optimize
 
 from dlnlab.errors import InputError
+from dlnlab.networks import chain
 from dlnlab.problem import Problem
 from dlnlab.tasks import Convex, Samples, Whitened
 from dlnlab.typing import Any, Array, Float, Matrix
@@ -41,31 +41,40 @@ class CriticalMap(NamedTuple):
 def map_cost(problem: Problem) -> MapCost:
     """The cost of the problem as a function of the end-to-end map.
 
-    >>> from dlnlab.networks import chain
     >>> cost = map_cost(Problem(chain((2, 2)), Whitened(np.diag([2.0, 1.0]))))
     >>> cost.gradient(np.zeros((2, 2))).tolist()
     [[-2.0, 0.0], [0.0, -1.0]]
     """
-    with jax.enable_x64(True):
-        exact = jax.tree.map(_double, problem)
-        size = int(np.prod(exact.task.target.shape))
-        slope, bend = jax.jit(jax.grad(exact.cost)), jax.jit(jax.hessian(exact.cost))
+    shape = tuple(problem.task.target.shape)
+    # One layer in place of the network: what is compiled then serves all widths.
+    exact = Problem(chain(shape[::-1]), jax.tree.map(_double, problem.task))
 
-    def in_double(function: Callable[[Any], Any]) -> Callable[[Matrix], Any]:
-        def asked(made: Matrix) -> Any:
-            with jax.enable_x64(True):
-                return np.asarray(function(made))
+    def asked(function: Callable[[Problem, Any], Any], made: Matrix) -> Any:
+        with jax.enable_x64(True):
+            return np.asarray(function(exact, made))
 
-        return asked
-
-    hessian = in_double(bend)
     return MapCost(
-        lambda made: float(in_double(exact.cost)(made)),
-        in_double(slope),
-        lambda made: hessian(made).reshape(size, size),
-        tuple(exact.task.target.shape),
+        lambda made: float(asked(_value, made)),
+        lambda made: asked(_slope, made),
+        lambda made: asked(_bend, made).reshape(made.size, made.size),
+        shape,
         not isinstance(problem.task, Convex),
     )
+
+
+@jax.jit
+def _value(problem: Problem, made: Array) -> Array:
+    return problem.cost(made)
+
+
+@jax.jit
+def _slope(problem: Problem, made: Array) -> Array:
+    return jax.grad(problem.cost)(made)
+
+
+@jax.jit
+def _bend(problem: Problem, made: Array) -> Array:
+    return jax.hessian(problem.cost)(made)
 
 
 def _double(leaf: Any) -> Any:
@@ -172,7 +181,9 @@ def _rank_minimum(cost: MapCost, rank: int, start: Matrix) -> Matrix | None:
     rows, columns = cost.shape
     left, values, right = np.linalg.svd(start)
     root = np.sqrt(values[:rank])
-    factors = np.concatenate([(left[:, :rank] * root).ravel(), (root[:, None] * right[:rank]).ravel()])
+    factors = np.concatenate(
+        [(left[:, :rank] * root).ravel(), (root[:, None] * right[:rank]).ravel()]
+    )
 
     def parts(flat: Array) -> tuple[Matrix, Matrix]:
         return flat[: rows * rank].reshape(rows, rank), flat[rows * rank :].reshape(rank, columns)
@@ -201,5 +212,7 @@ def _rank_minimum(cost: MapCost, rank: int, start: Matrix) -> Matrix | None:
     for _ in range(4):  # Newton's last steps, along what the factors determine.
         flat = flat - np.linalg.lstsq(bend(flat), slope(flat), 1e-9)[0]
     a, b = parts(flat)
-    settled = np.linalg.norm(slope(flat)) <= 1e-9 * np.linalg.norm(cost.gradient(np.zeros(cost.shape)))
+    settled = np.linalg.norm(slope(flat)) <= 1e-9 * np.linalg.norm(
+        cost.gradient(np.zeros(cost.shape))
+    )
     return a @ b if settled and np.isfinite(flat).all() else None
