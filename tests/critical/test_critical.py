@@ -15,7 +15,7 @@ from dlnlab.errors import InputError
 from dlnlab.initialization import gaussian
 from dlnlab.networks import Modes, Perceptrons, chain, product, square
 from dlnlab.problem import Problem
-from dlnlab.tasks import Completion, Samples, Whitened, convex, huber, logistic
+from dlnlab.tasks import Completion, Convex, Samples, Whitened, convex, huber, logistic
 
 EPS = np.finfo(float).eps
 
@@ -58,7 +58,7 @@ def some_tasks():
 # --- closed forms -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("a, b", [(3.0, 4.0), (0.1, -0.2), (1.0, 1.0)])
+@pytest.mark.parametrize(("a", "b"), [(3.0, 4.0), (0.1, -0.2), (1.0, 1.0)])
 def test_the_nearest_saddle_of_two_scalars_is_the_origin(a, b):
     near = nearest_saddle(scalar_problem(2.0), scalars(a, b))
     assert near.upper == pytest.approx(np.hypot(a, b), rel=4 * EPS)
@@ -77,7 +77,7 @@ def test_the_nearest_saddle_of_a_scalar_chain_has_its_two_least_layers_zero(dept
     assert near.upper == pytest.approx(least, rel=1e-12)
 
 
-@pytest.mark.parametrize("a, b, s", [(3.0, 1.0, 1.0), (0.3, 0.2, 2.0), (-1.0, 0.5, 1.0)])
+@pytest.mark.parametrize(("a", "b", "s"), [(3.0, 1.0, 1.0), (0.3, 0.2, 2.0), (-1.0, 0.5, 1.0)])
 def test_the_nearest_minimum_of_two_scalars_lies_on_the_hyperbola(a, b, s):
     """Nearest to (a, b) on xy = s: x⁴ − a x³ + b s x − s² = 0."""
     roots = np.roots([1, -a, 0, b * s, -(s**2)])
@@ -139,12 +139,14 @@ def brute_saddle(problem, params, starts=30, seed=0):
     return min(found)
 
 
-def brute_minimum(problem, params, starts=20, seed=0):
+def brute_minimum(problem, params, starts=8, size=0.3, seed=0):
     """The least distance of a point without gradient of the cost, by SLSQP from random starts."""
     anchor, unravel = ravel_pytree(params)
     anchor = np.asarray(anchor)
     slope = jax.jit(jax.grad(problem.cost))
     rng, found = np.random.default_rng(seed), []
+    if isinstance(problem.task, Convex):  # Huber's gradient is constant far out; W = M is known.
+        slope = jax.jit(lambda made: made - problem.task.data)
     # Entries on which the cost does not depend are no constraints.
     seen = np.flatnonzero(slope(rng.normal(size=problem.task.target.shape)))
 
@@ -155,7 +157,7 @@ def brute_minimum(problem, params, starts=20, seed=0):
     for _ in range(starts):
         done = scipy.optimize.minimize(
             lambda x: np.sum((x - anchor) ** 2),
-            anchor + rng.normal(size=anchor.size),
+            anchor + size * rng.normal(size=anchor.size),
             jac=lambda x: 2 * (x - anchor),
             constraints={"type": "eq", "fun": constraint, "jac": bend},
             method="SLSQP",
@@ -182,7 +184,7 @@ def test_the_nearest_minimum_is_that_of_brute_force(task):
 
 
 @pytest.mark.science
-@pytest.mark.parametrize("widths, std", SMALL)
+@pytest.mark.parametrize(("widths", "std"), SMALL)
 def test_the_nearest_saddle_is_that_of_brute_force(widths, std):
     problem = Problem(chain(widths), some_tasks()["white"])
     params = gaussian(problem.network, jax.random.key(3), std=std)
@@ -333,10 +335,14 @@ def test_a_minimum_has_no_negative_eigenvalue():
 
 @pytest.mark.parametrize("gamma", [0.5, 0.75, 1.5])
 def test_bounds_enclose_and_saddles_scale_as_said(gamma):
-    found = [nearest_saddle(*wide(width, 3, gamma, 0, dimension=4)) for width in (32, 128)]
+    # The fit of a saddle's map, ~ s w^{−γ/2}, is a small part of its distance for a weak teacher
+    # below γ = 1, and the origin is the nearest above for a strong one.
+    size = 0.1 if gamma < 1 else 1.0
+    found = [nearest_saddle(*wide(w, 3, gamma, 0, dimension=4, size=size)) for w in (32, 128)]
     slopes = [np.log(b / a) / np.log(4) for a, b in zip(found[0][:2], found[1][:2], strict=True)]
-    # At these widths fluctuations of a norm of 2·4·w entries, 1/√(16w), move a slope by 0.05.
-    assert slopes[0] == pytest.approx((1 - gamma) / 2, abs=0.15)
+    # The cut layers are two or more norms of w entries: each fluctuates by 1/√(2w), one deviation;
+    # four of both, over ln 4.
+    assert slopes[0] == pytest.approx((1 - gamma) / 2, abs=4 * np.hypot(1 / 8, 1 / 16) / np.log(4))
     assert all(near.lower < near.upper for near in found)
 
 
@@ -355,13 +361,16 @@ def test_a_linearised_distance_is_refused_far_from_the_lazy_regime():
 
 @pytest.mark.science
 @pytest.mark.parametrize("depth", [3, 4])
-@pytest.mark.parametrize("gamma", [0.5, 0.75, 1.5])
-def test_local_slopes_tend_to_the_exponents(depth, gamma):
+@pytest.mark.parametrize(("gamma", "size"), [(0.5, 0.1), (0.75, 0.1), (1.5, 10.0)])
+def test_local_slopes_tend_to_the_exponents(depth, gamma, size):
     widths = np.array([64, 128, 256])
     upper = np.array(
         [
             np.mean(
-                [np.log(nearest_saddle(*wide(w, depth, gamma, seed)).upper) for seed in range(3)]
+                [
+                    np.log(nearest_saddle(*wide(w, depth, gamma, seed, size=size)).upper)
+                    for seed in range(3)
+                ]
             )
             for w in widths
         ]

@@ -88,10 +88,12 @@ def test_the_velocity_of_the_map_is_that_of_a_short_flow(task):
     problem = Problem(square(3, (3,)), TASKS[task])
     params = gaussian(problem.network, jax.random.key(1), std=0.5)
     gradient, step = problem.gradient(params), 1e-5
-    ahead, behind = (
-        np.asarray(product(problem.network, jax.tree.map(lambda w, g: w - h * g, params, gradient)))
-        for h in (step, -step)
-    )
+
+    def after(h):
+        moved = jax.tree.map(lambda w, g: w - h * g, params, gradient)
+        return np.asarray(product(problem.network, moved))
+
+    ahead, behind = after(step), after(-step)
     velocity = (ahead - behind) / (2 * step)
     made = np.asarray(product(problem.network, params))
     slope = np.zeros((3, 3))

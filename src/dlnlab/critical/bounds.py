@@ -37,28 +37,28 @@ import scipy.optimize
 
 from dlnlab.critical.cuts import Layers, no_cut
 from dlnlab.critical.fitting import Goal, linearise, partial_products
-from dlnlab.critical.maps import MapCost
-from dlnlab.typing import Array, Float
+from dlnlab.critical.maps import MapCost, Matrix, Vector
+from dlnlab.typing import Float
 
 
-def change_coefficients(layers: Layers) -> Float[Array, " k"]:
+def change_coefficients(layers: Layers) -> Float[np.ndarray, " k"]:
     """`a_k` for k from 0 to n, with a_0 = 0.
 
     >>> change_coefficients((np.eye(1), np.eye(1))).tolist()
     [0.0, 1.4142135623730951, 0.5]
     """
     runs, n = _run_norms(layers) ** 2, len(layers)
-    # ending[k, l]: Σ of c_S² over sets of k layers of which l is the last, up to that layer.
+    # ending[k, last]: Σ of c_S² over sets of k layers with this last one, up to that layer.
     ending = np.zeros((n + 1, n))
-    ending[1] = [runs[0, l] for l in range(n)]
+    ending[1] = runs[0, :n]
     for k in range(2, n + 1):
-        for l in range(n):
-            ending[k, l] = sum(ending[k - 1, m] * runs[m + 1, l] for m in range(l))
-    sums = ending @ np.array([runs[l + 1, n] for l in range(n)])
+        for last in range(n):
+            ending[k, last] = ending[k - 1, :last] @ runs[1 : last + 1, last]
+    sums = ending @ runs[1 : n + 1, n]
     return np.sqrt([sums[k] * math.comb(n, k) / n**k for k in range(n + 1)])
 
 
-def _run_norms(layers: Layers) -> Float[Array, "first end"]:
+def _run_norms(layers: Layers) -> Float[np.ndarray, "first end"]:
     """Operator norms of `W_end ⋯ W_{first+1}`, 1 where there is none between."""
     n = len(layers)
     norms = np.ones((n + 2, n + 1))
@@ -113,7 +113,7 @@ def saddle_bound(layers: Layers) -> float:
         values = np.linalg.svd(made, compute_uv=False)
         least = values[rank - 1] if len(values) >= rank else 0.0
         radii.append(radius_for(change_bound(part), float(least)))
-    return float(np.hypot(*radii)) if len(layers) == 2 else max(radii)
+    return float(np.hypot(radii[0], radii[1])) if len(layers) == 2 else max(radii)
 
 
 def minimum_bound(layers: Layers, cost: MapCost, goal: Goal) -> float:
@@ -127,8 +127,8 @@ def minimum_bound(layers: Layers, cost: MapCost, goal: Goal) -> float:
         return _multiplied(layers, np.sqrt(sum(np.sum(g**2) for g in lifted)), slope, gap)
     values, vectors = np.linalg.eigh(at.kernel)
     found = [0.0]
-    scale = max(float(values[-1]), 1e-300)
-    for shift in (*(scale * 10.0 ** -np.arange(0, 13, 1.0)), np.inf):
+    scale = float(values[-1]) or 1.0
+    for shift in (*scale * 10.0 ** -np.arange(0, 13, 1.0), np.inf):
         weights = np.ones_like(values) if np.isinf(shift) else 1 / (values.clip(0) + shift)
         multiplier = vectors @ (weights * (vectors.T @ -at.misfit))
         steepness = np.sqrt(max(0.0, multiplier @ at.kernel @ multiplier))
@@ -136,7 +136,7 @@ def minimum_bound(layers: Layers, cost: MapCost, goal: Goal) -> float:
     return max(*found, _norm_bound(layers, goal))
 
 
-def _multiplied(layers: Layers, steepness: float, multiplier: Array, gap: float) -> float:
+def _multiplied(layers: Layers, steepness: float, multiplier: Vector | Matrix, gap: float) -> float:
     size = float(np.linalg.norm(multiplier))
     if not size > 0:
         return 0.0

@@ -19,8 +19,8 @@ from typing import NamedTuple
 import numpy as np
 import scipy.linalg
 
-from dlnlab.critical.maps import NEGLIGIBLE, CriticalMap
-from dlnlab.typing import Array, Float, Matrix
+from dlnlab.critical.maps import NEGLIGIBLE, CriticalMap, Matrix
+from dlnlab.typing import Float
 
 Layers = tuple[Matrix, ...]
 
@@ -32,10 +32,10 @@ class Cut(NamedTuple):
     layer cuts and there is no Q.
     """
 
-    left: Float[Array, "out k"]
-    right: Float[Array, "in k"]
-    outer: Float[Array, "hidden m"]
-    inner: Float[Array, "hidden n"]
+    left: Float[np.ndarray, "out k"]
+    right: Float[np.ndarray, "in k"]
+    outer: Float[np.ndarray, "hidden m"]
+    inner: Float[np.ndarray, "hidden n"]
 
 
 def no_cut(layers: Layers) -> Cut:

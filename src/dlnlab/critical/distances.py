@@ -74,7 +74,8 @@ def nearest_saddle(problem: Problem, params: Params, starts: int = 20, seed: int
             "that is not zero."
         )
     minima = _minima(cost)
-    cuts = [(at, cut(layers, at, way)) for at in places for way in ways(len(layers))]
+    with threadpool_limits(1, user_api="blas"):
+        cuts = [(at, cut(layers, at, way)) for at in places for way in ways(len(layers))]
     goals = [(within(minima._replace(made=at.made), where), where) for at, where in cuts]
     best = _search(layers, goals, max(2, -(-starts // len(goals))), seed)
     return _nearest(problem, best, layers, saddle_bound(layers), max(starts, 2 * len(goals)))
@@ -214,5 +215,6 @@ def _nearest(
             f"no point was reached from {starts} starts; raise starts, or widen the layers."
         )
     with jax.enable_x64(True):
-        squares = [np.sum(np.asarray(g) ** 2) for g in jax.tree.leaves(problem.gradient((best,)))]
-    return Nearest(distance(best, layers), lower, (best,), float(np.sqrt(sum(squares))), starts)
+        reached: Params = jax.tree.map(np.asarray, (best,))
+        squares = [np.sum(np.asarray(g) ** 2) for g in jax.tree.leaves(problem.gradient(reached))]
+    return Nearest(distance(best, layers), lower, reached, float(np.sqrt(sum(squares))), starts)

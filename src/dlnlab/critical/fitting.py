@@ -11,7 +11,8 @@ import numpy as np
 import scipy.linalg
 
 from dlnlab.critical.cuts import Cut, Layers, applied
-from dlnlab.typing import Array, Float, Matrix
+from dlnlab.critical.maps import Matrix, Vector
+from dlnlab.typing import Float
 
 PRECISION = 1e-13
 """Relative to the size of the task's minimum, what may be left of a product's misfit."""
@@ -24,8 +25,8 @@ class Goal(NamedTuple):
     """The product is to agree with `made` in the `equations`, an orthonormal basis of entries, up
     to rounding of maps of the size `scale`."""
 
-    made: Float[Array, "out in"]
-    equations: Float[Array, "entries m"]
+    made: Float[np.ndarray, "out in"]
+    equations: Float[np.ndarray, "entries m"]
     scale: float
 
 
@@ -34,8 +35,8 @@ class Linearised(NamedTuple):
 
     after: Layers
     before: Layers
-    misfit: Float[Array, " m"]
-    kernel: Float[Array, "m m"]
+    misfit: Float[np.ndarray, " m"]
+    kernel: Float[np.ndarray, "m m"]
 
 
 def distance(one: Layers, other: Layers) -> float:
@@ -77,20 +78,20 @@ def linearise(layers: Layers, goal: Goal, where: Cut) -> Linearised:
     if where.inner.shape[1]:
         before[1] = before[1] - where.inner @ (where.inner.T @ before[1])
     sides = zip(after, before, strict=True)
-    kernel = sum(np.kron(a @ a.T, b.T @ b) for a, b in sides)
+    kernel = np.sum([np.kron(a @ a.T, b.T @ b) for a, b in sides], axis=0)
     return Linearised(
         tuple(after), tuple(before), misfit, goal.equations.T @ kernel @ goal.equations
     )
 
 
-def _lifted(at: Linearised, goal: Goal, wanted: Array) -> Layers:
+def _lifted(at: Linearised, goal: Goal, wanted: Vector) -> Layers:
     """The least move with `J δ` as wanted."""
     solved = _solved(at.kernel, wanted)
     turned = (goal.equations @ solved).reshape(goal.made.shape)
     return tuple(a.T @ turned @ b.T for a, b in zip(at.after, at.before, strict=True))
 
 
-def _solved(kernel: Matrix, wanted: Array) -> Array:
+def _solved(kernel: Matrix, wanted: Vector) -> Vector:
     """`K⁻¹` of what is wanted; on the range of K, where it is singular."""
     if not wanted.size:
         return wanted
@@ -102,10 +103,10 @@ def _solved(kernel: Matrix, wanted: Array) -> Array:
     return vectors[:, some] @ ((vectors[:, some].T @ wanted) / values[some])
 
 
-def _pushed(at: Linearised, goal: Goal, move: Layers) -> Array:
+def _pushed(at: Linearised, goal: Goal, move: Layers) -> Vector:
     """`J δ` in the equations."""
     parts = zip(at.after, move, at.before, strict=True)
-    return goal.equations.T @ sum(a @ d @ b for a, d, b in parts).ravel()
+    return goal.equations.T @ np.sum([a @ d @ b for a, d, b in parts], axis=0).ravel()
 
 
 def linear_step(layers: Layers, goal: Goal, where: Cut) -> Layers:

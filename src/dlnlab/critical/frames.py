@@ -3,8 +3,7 @@
 import numpy as np
 
 from dlnlab.critical.cuts import Cut, Layers
-from dlnlab.critical.maps import NEGLIGIBLE
-from dlnlab.typing import Matrix
+from dlnlab.critical.maps import NEGLIGIBLE, Matrix
 
 
 def balanced_layers(
@@ -22,27 +21,24 @@ def balanced_layers(
     root = values[:rank] ** (1 / len(layers))
     reserved = {len(layers) - 1: where.outer}
     reserved[1] = np.hstack([where.inner, reserved[1]]) if 1 in reserved else where.inner
-    frames = [right[:rank].T]
-    for l in range(1, len(layers)):
-        drawn = generator.normal(size=(len(layers[l - 1]), rank))
-        frames.append(_frame(drawn, reserved.get(l)))
-    frames.append(left[:, :rank])
-    if any(frame is None for frame in frames):
+    hidden = range(1, len(layers))
+    taken = [reserved[n].shape[1] if n in reserved else 0 for n in hidden]
+    if any(len(layers[n - 1]) - taken[n - 1] < rank for n in hidden):
         return None
+    drawn = (generator.normal(size=(len(layers[n - 1]), rank)) for n in hidden)
+    inner = [_frame(some, reserved.get(n)) for n, some in zip(hidden, drawn, strict=True)]
+    frames = [right[:rank].T, *inner, left[:, :rank]]
     for _ in range(sweeps):
-        for l in range(1, len(layers)):
-            pull = layers[l - 1] @ frames[l - 1] + layers[l].T @ frames[l + 1]
-            frames[l] = _frame(pull * root, reserved.get(l))
+        for n in hidden:
+            pull = layers[n - 1] @ frames[n - 1] + layers[n].T @ frames[n + 1]
+            frames[n] = _frame(pull * root, reserved.get(n))
     return tuple(b * root @ a.T for a, b in zip(frames, frames[1:], strict=False))
 
 
-def _frame(drawn: Matrix, reserved: Matrix | None) -> Matrix | None:
+def _frame(drawn: Matrix, reserved: Matrix | None) -> Matrix:
     """The nearest orthonormal columns, orthogonal to what is reserved."""
-    taken = 0
     if reserved is not None and reserved.shape[1]:
-        reserved, taken = np.linalg.qr(reserved)[0], reserved.shape[1]
-        drawn = drawn - reserved @ (reserved.T @ drawn)
-    if len(drawn) < drawn.shape[1] + taken:
-        return None
+        span = np.linalg.qr(reserved)[0]
+        drawn = drawn - span @ (span.T @ drawn)
     left, _, right = np.linalg.svd(drawn, full_matrices=False)
     return left @ right

@@ -15,7 +15,10 @@ from dlnlab.errors import InputError
 from dlnlab.networks import chain
 from dlnlab.problem import Problem
 from dlnlab.tasks import Convex, Samples, Whitened
-from dlnlab.typing import Any, Array, Float, Matrix
+from dlnlab.typing import Any, Array, Float
+
+Matrix = Float[np.ndarray, "rows columns"]
+Vector = Float[np.ndarray, " entries"]
 
 NEGLIGIBLE = 1e-10
 """Singular values below this share of the largest are taken for rounding."""
@@ -34,8 +37,8 @@ class MapCost(NamedTuple):
 class CriticalMap(NamedTuple):
     """A map W at which layers can be critical without being minimal, and `G = ∇C(W) ≠ 0`."""
 
-    made: Float[Array, "out in"]
-    gradient: Float[Array, "out in"]
+    made: Float[np.ndarray, "out in"]
+    gradient: Float[np.ndarray, "out in"]
 
 
 def map_cost(problem: Problem) -> MapCost:
@@ -45,9 +48,9 @@ def map_cost(problem: Problem) -> MapCost:
     >>> cost.gradient(np.zeros((2, 2))).tolist()
     [[-2.0, 0.0], [0.0, -1.0]]
     """
-    shape = tuple(problem.task.target.shape)
+    rows, columns = problem.task.target.shape
     # One layer in place of the network: what is compiled then serves all widths.
-    exact = Problem(chain(shape[::-1]), jax.tree.map(_double, problem.task))
+    exact = Problem(chain((columns, rows)), jax.tree.map(_double, problem.task))
 
     def asked(function: Callable[[Problem, Any], Any], made: Matrix) -> Any:
         with jax.enable_x64(True):
@@ -57,7 +60,7 @@ def map_cost(problem: Problem) -> MapCost:
         lambda made: float(asked(_value, made)),
         lambda made: asked(_slope, made),
         lambda made: asked(_bend, made).reshape(made.size, made.size),
-        shape,
+        (rows, columns),
         not isinstance(problem.task, Convex),
     )
 
@@ -82,7 +85,7 @@ def _double(leaf: Any) -> Any:
     return values.astype(np.float64) if values.dtype.kind == "f" else values
 
 
-def minimum(cost: MapCost) -> Float[Array, "out in"]:
+def minimum(cost: MapCost) -> Float[np.ndarray, "out in"]:
     """The minimiser that Newton's method with damping reaches from 0; of a quadratic, the least.
 
     **Raises:** `InputError` where the cost has no minimum that is reached in 200 steps.
@@ -114,7 +117,7 @@ def _newton(cost: MapCost, made: Matrix, damping: float) -> Matrix:
     return np.linalg.lstsq(bend, -cost.gradient(made).ravel(), NEGLIGIBLE)[0].reshape(made.shape)
 
 
-def determined(cost: MapCost, made: Matrix) -> Float[Array, "entries m"]:
+def determined(cost: MapCost, made: Matrix) -> Float[np.ndarray, "entries m"]:
     """An orthonormal basis of the directions in which the cost is not flat.
 
     For a quadratic cost the range of its Hessian: a map is a minimum if and only if it agrees with
@@ -185,15 +188,15 @@ def _rank_minimum(cost: MapCost, rank: int, start: Matrix) -> Matrix | None:
         [(left[:, :rank] * root).ravel(), (root[:, None] * right[:rank]).ravel()]
     )
 
-    def parts(flat: Array) -> tuple[Matrix, Matrix]:
+    def parts(flat: Vector) -> tuple[Matrix, Matrix]:
         return flat[: rows * rank].reshape(rows, rank), flat[rows * rank :].reshape(rank, columns)
 
-    def slope(flat: Array) -> Array:
+    def slope(flat: Vector) -> Vector:
         a, b = parts(flat)
         gradient = cost.gradient(a @ b)
         return np.concatenate([(gradient @ b.T).ravel(), (a.T @ gradient).ravel()])
 
-    def bend(flat: Array) -> Matrix:
+    def bend(flat: Vector) -> Matrix:
         a, b = parts(flat)
         jacobian = np.hstack([np.kron(np.eye(rows), b.T), np.kron(a, np.eye(columns))])
         whole = jacobian.T @ cost.hessian(a @ b) @ jacobian
@@ -202,7 +205,7 @@ def _rank_minimum(cost: MapCost, rank: int, start: Matrix) -> Matrix | None:
         whole[rows * rank :, : rows * rank] = whole[: rows * rank, rows * rank :].T
         return whole
 
-    def value(flat: Array) -> float:
+    def value(flat: Vector) -> float:
         a, b = parts(flat)
         return cost.value(a @ b)
 

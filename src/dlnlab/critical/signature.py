@@ -1,5 +1,6 @@
 """The signature of the Hessian at a critical point."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -26,7 +27,7 @@ class Signature(NamedTuple):
     rank: int
     loss: float
     gradient_norm: float
-    eigenvalues: Float[Array, " n"]
+    eigenvalues: Float[np.ndarray, " n"]
 
 
 def signature(
@@ -76,18 +77,20 @@ def signature(
         )
     values = np.linalg.eigvalsh(hessian)[::-1]
     least = tolerance * np.abs(values).max()
-    counts = np.sum(values < -least), np.sum(np.abs(values) <= least), np.sum(values > least)
-    return Signature(*map(int, counts), _rank(made, tolerance), loss, gradient_norm, values)
+    negative, positive = int(np.sum(values < -least)), int(np.sum(values > least))
+    zero = len(values) - negative - positive
+    rank = _rank(made, tolerance)
+    return Signature(negative, zero, positive, rank, loss, gradient_norm, values)
 
 
-def _hessian(problem: Problem, flat: Array, unravel: object) -> Array:
+def _hessian(problem: Problem, flat: Array, unravel: Callable[[Array], Params]) -> Array:
     def matvec(vector: Array) -> Array:
-        tangent = unravel(vector)  # type: ignore[operator]
-        return ravel_pytree(problem.hessian_vector(unravel(flat), tangent))[0]  # type: ignore[operator]
+        tangent = unravel(vector)
+        return ravel_pytree(problem.hessian_vector(unravel(flat), tangent))[0]
 
     return jax.jit(lambda: linalg.dense(matvec, flat.size, flat.dtype))()
 
 
-def _rank(made: Array, tolerance: float) -> int:
+def _rank(made: Float[np.ndarray, "..."], tolerance: float) -> int:
     values = np.abs(made) if made.ndim == 1 else np.linalg.svd(made, compute_uv=False)
     return int(np.sum(values > tolerance * max(float(values.max()), 1e-300)))

@@ -90,7 +90,8 @@ def observed(
     """
     shape, size = whole.shape, whole.size
     needed = max(shape)
-    if not isinstance(fraction, jax.core.Tracer) and not needed <= round(fraction * size) <= size:
+    traced = isinstance(fraction, jax.core.Tracer)
+    if not traced and not needed <= round(float(fraction) * size) <= size:
         raise InputError(
             f"a fraction {float(fraction):g} of {size} entries was asked for, and between "
             f"{needed / size:g}, one for every row and column, and 1 is needed; change it."

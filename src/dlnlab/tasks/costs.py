@@ -64,8 +64,8 @@ def convex(
 ) -> Convex:
     """The task of a convex cost of maps of a shape; its target `−∇C(0)` by differentiation.
 
-    >>> convex(logistic, (2, 2), jnp.eye(2)).target.tolist()
-    [[0.5, -0.0], [-0.0, 0.5]]
+    >>> convex(logistic, (2, 2), jnp.eye(2)).strengths.tolist()
+    [0.5, 0.5]
     """
     dtype = jnp.result_type(float, *jax.tree.leaves(data))
     slope = jax.grad(cost)(jnp.zeros(shape, dtype), data)
