@@ -109,6 +109,8 @@ NEED_LAYERS = {
     "balance_gap",
     "balance_error",
     "mode_ito_drift",
+    "escape_alignment",
+    "layer_rank_one",
 }
 
 

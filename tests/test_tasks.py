@@ -18,7 +18,18 @@ from dlnlab.reduction import reduce
 from dlnlab.run import Run
 from dlnlab.simulate import simulate
 from dlnlab.solve import flow_end
-from dlnlab.tasks import Samples, Whitened, teacher_samples
+from dlnlab.tasks import (
+    Completion,
+    Convex,
+    Samples,
+    Whitened,
+    convex,
+    huber,
+    logistic,
+    low_rank,
+    observed,
+    teacher_samples,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -99,6 +110,29 @@ def test_digits_are_what_they_say():
             lambda: reduce(Problem(square(3, (1,)), Samples(TABLE, TABLE)), ((jnp.eye(3),),)),
             "white inputs only",
         ),
+        (
+            lambda: Completion(np.ones((2, 3)), np.eye(2, 3) > 0),
+            r"without entries in a column was given \(column 2\)",
+        ),
+        (lambda: Completion(np.ones((3, 2)), np.eye(3, 2) > 0), "without entries in a row"),
+        (lambda: Completion(np.ones((2, 2)), np.ones((2, 3))), r"\(2, 2\) and \(2, 3\)"),
+        (lambda: Completion(np.full((2, 2), np.nan), np.eye(2) > 0), "observed entry is NaN"),
+        (lambda: observed(jax.random.key(0), jnp.ones((4, 5)), 0.2), "0.25, one for every row"),
+        (lambda: observed(jax.random.key(0), jnp.ones((4, 5)), 1.2), "fraction 1.2 of 20"),
+        (lambda: low_rank(jax.random.key(0), (4, 5), 5), "a rank between 1 and 4, and 5"),
+        (lambda: low_rank(jax.random.key(0), (4, 5), 0), "and 0 was asked for"),
+        (lambda: Convex(huber, np.ones(2), np.ones(2)), r"shape \(2,\) was given"),
+        (
+            lambda: Problem(Modes((2,), 2), Completion(np.eye(2), np.eye(2) > 0)),
+            "target has shape",
+        ),
+        (lambda: Problem(Perceptrons(((2, 2),)), convex(huber, (2, 2), 0.0)), "trained on samples"),
+        (
+            lambda: reduce(
+                Problem(square(2, (1,)), Completion(np.eye(2), np.eye(2) > 0)), ((jnp.eye(2),),)
+            ),
+            "a Completion task was given",
+        ),
     ],
 )
 def test_what_cannot_be_used_is_told_in_a_sentence(make, told):
@@ -106,6 +140,119 @@ def test_what_cannot_be_used_is_told_in_a_sentence(make, told):
         make()
     assert "\n" not in str(error.value)
     assert str(error.value).endswith(".")
+
+
+# --- parts of a matrix, and other costs ---------------------------------------------------------
+
+MASK = np.array([[1, 1, 0], [0, 1, 0], [1, 0, 1], [0, 0, 1]]) == 1
+WHOLE = np.random.default_rng(3).normal(size=(4, 3))
+SIGNS = np.where(MASK, np.sign(WHOLE), 0)
+COSTS = ("completion", "huber", "logistic")
+
+
+def cost_task(name):
+    match name:
+        case "completion":
+            return Completion(WHOLE, MASK)
+        case "huber":
+            return convex(huber, (4, 3), jnp.asarray(WHOLE), held_out=jnp.asarray(2 * WHOLE))
+        case _:
+            return convex(logistic, (4, 3), jnp.asarray(SIGNS))
+
+
+def plain_cost(name, made):
+    """The same costs, entry by entry."""
+    total = 0.0
+    for i, j in np.ndindex(4, 3):
+        apart = abs(made[i, j] - WHOLE[i, j])
+        if name == "completion":
+            total += apart**2 / 2 if MASK[i, j] else 0
+        elif name == "huber":
+            total += apart**2 / 2 if apart <= 1 else apart - 0.5
+        elif SIGNS[i, j]:
+            total += np.log1p(np.exp(-SIGNS[i, j] * made[i, j]))
+    return total
+
+
+@pytest.mark.parametrize("name", COSTS)
+def test_costs_are_what_they_say(name):
+    problem = Problem(Pathways(((3, 2, 4), (3, 4))), cost_task(name))
+    params = gaussian(problem.network, jax.random.key(0), std=1.0)
+    (first, second), (other,) = params
+    made = np.asarray(second @ first + other)
+    assert float(problem.loss(params)) == pytest.approx(plain_cost(name, made), rel=1e-13)
+    assert float(problem.cost(made)) == pytest.approx(plain_cost(name, made), rel=1e-13)
+    slope, step = np.zeros((4, 3)), 1e-6
+    for i, j in np.ndindex(4, 3):
+        unit = np.zeros((4, 3))
+        unit[i, j] = step
+        slope[i, j] = plain_cost(name, unit) - plain_cost(name, -unit)
+    # −∇C(0), to rounding of the difference.
+    np.testing.assert_allclose(problem.task.target, -slope / (2 * step), atol=1e-8)
+    np.testing.assert_allclose(
+        problem.task.strengths, np.linalg.svd(problem.task.target)[1], rtol=1e-12
+    )
+
+
+@pytest.mark.parametrize("name", COSTS)
+def test_derivatives_of_costs_are_exact(name):
+    problem = Problem(Pathways(((3, 2, 4),)), cost_task(name))
+    params = gaussian(problem.network, jax.random.key(0), std=0.7)
+    move = gaussian(problem.network, jax.random.key(1), std=1.0)
+
+    def at(h):
+        first, second = (w + h * d for w, d in zip(params[0], move[0], strict=True))
+        return plain_cost(name, np.asarray(second @ first))
+
+    slope = sum(
+        float(jnp.vdot(g, d)) for g, d in zip(problem.gradient(params)[0], move[0], strict=True)
+    )
+    assert (at(1e-6) - at(-1e-6)) / 2e-6 == pytest.approx(slope, rel=1e-7)
+    bent = problem.hessian_vector(params, move)[0]
+    bend = sum(float(jnp.vdot(h, d)) for h, d in zip(bent, move[0], strict=True))
+    assert (at(1e-4) - 2 * at(0) + at(-1e-4)) / 1e-8 == pytest.approx(bend, rel=1e-5)
+
+
+def test_a_completion_is_tested_on_what_is_not_observed():
+    problem = Problem(square(3, (1,)), Completion(np.eye(3), np.eye(3) > 0))
+    assert float(problem.test_loss(((np.full((3, 3), 2.0),),))) == 6 * 2.0
+    holed = Completion(np.where(np.eye(3), 1.0, np.nan), np.eye(3) > 0)
+    unknown = Problem(square(3, (2,)), holed)
+    params = gaussian(unknown.network, jax.random.key(0), std=1.0)
+    assert np.isfinite(unknown.gradient(params)[0][0]).all()
+    assert np.isnan(unknown.test_loss(params))
+    assert float(Problem(Pathways(((3, 4),)), cost_task("huber")).test_loss(((2 * WHOLE,),))) == 0
+    with pytest.raises(InputError, match="held out"):
+        Problem(Pathways(((3, 4),)), cost_task("logistic")).test_loss(((WHOLE,),))
+
+
+def test_masks_have_their_fraction_and_leave_no_row_out():
+    drawn = jax.vmap(lambda key: observed(key, jnp.asarray(WHOLE), 0.5).mask)
+    masks = np.asarray(drawn(jax.random.split(jax.random.key(0), 200)))
+    assert (masks.sum(axis=(1, 2)) == 6).all()
+    assert masks.any(axis=1).all() and masks.any(axis=2).all()
+    assert len({mask.tobytes() for mask in masks}) > 150
+    # By symmetry every entry is seen with chance ½; 5 deviations for 12 entries.
+    assert np.abs(masks.mean(axis=0) - 0.5).max() < 5 * np.sqrt(0.25 / 200)
+    fractions = jax.jit(lambda f: observed(jax.random.key(1), jnp.asarray(WHOLE), f).mask.sum())
+    assert [int(fractions(f)) for f in (4 / 12, 0.75, 1.0)] == [4, 9, 12]
+
+
+def test_random_matrices_have_their_rank():
+    made = low_rank(jax.random.key(0), (30, 20), 3)
+    values = np.linalg.svd(made)[1]
+    assert values[2] > 1 and values[3] < 1e-12
+    entries = np.asarray(low_rank(jax.random.key(1), (200, 200), 3))
+    # Rows share factors: 200 of either side, so that the variance of the variance is about 8/600.
+    assert entries.var() == pytest.approx(1, abs=4 * np.sqrt(8 / 600))
+
+
+@pytest.mark.parametrize("name", COSTS)
+def test_costs_are_descended_in_a_run(name):
+    problem = Problem(Pathways(((3, 4, 4),)), cost_task(name))
+    params = gaussian(problem.network, jax.random.key(0), std=0.5)
+    made = simulate(Run(problem, GradientDescent(0.05), params), steps=50, observe=(loss,))
+    assert (np.diff(made.loss) < 0).all()
 
 
 # --- mini-batches -----------------------------------------------------------------------------
@@ -194,6 +341,12 @@ def test_fresh_batches_have_the_gradient_of_the_population_in_the_mean(noise):
             lambda: Problem(Modes((2,), 1), Whitened(np.ones(1))),
             0,
             "mixes modes",
+        ),
+        (
+            StochasticGradientDescent(0.1),
+            lambda: Problem(square(2, (2,)), Completion(np.eye(2), np.eye(2) > 0)),
+            0,
+            "a Completion task was given",
         ),
     ],
 )

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from dlnlab.schema import Coordinate
     from dlnlab.state import Status, Step
     from dlnlab.statistics import Statistic
-    from dlnlab.tasks import Samples, Whitened
+    from dlnlab.tasks import Completion, Convex, Samples, Whitened
     from dlnlab.theory.base import Assumption, BrokenAssumption, Prediction, prediction
 
 _HOMES = MappingProxyType(
@@ -78,7 +78,7 @@ _HOMES = MappingProxyType(
         "dlnlab.schema": ("Coordinate",),
         "dlnlab.state": ("Status", "Step"),
         "dlnlab.statistics": ("Statistic",),
-        "dlnlab.tasks": ("Samples", "Whitened"),
+        "dlnlab.tasks": ("Completion", "Convex", "Samples", "Whitened"),
         "dlnlab.theory.base": ("Assumption", "BrokenAssumption", "Prediction", "prediction"),
     }
 )
@@ -91,6 +91,8 @@ __all__ = [
     "Bound",
     "BrokenAssumption",
     "Claim",
+    "Completion",
+    "Convex",
     "Coordinate",
     "Dynamics",
     "Experiment",
@@ -137,6 +139,7 @@ _OWNERS = {name: home for home, names in _HOMES.items() for name in names}
 _SUBMODULES = frozenset(
     {
         "claims",
+        "critical",
         "dynamics",
         "experiment",
         "frechet",

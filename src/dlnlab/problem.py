@@ -9,13 +9,11 @@ import jax.numpy as jnp
 from dlnlab.errors import InputError
 from dlnlab.networks import (
     LinearNetwork,
-    Modes,
     Network,
-    Pathways,
     pathway_products,
     product,
 )
-from dlnlab.tasks import Samples, Task
+from dlnlab.tasks import Completion, Convex, Samples, Task
 from dlnlab.typing import Any, Array, Params, Scalar
 
 
@@ -23,8 +21,10 @@ class Problem(eqx.Module):
     """A network that is to learn a task.
 
     The loss of a whitened task is `ℓ = ½‖W − M‖²_F` (kim2026, ghosh2025), that of samples half the
-    mean squared error, `ℓ = (1/2n) Σ_k ‖f(x_k) − y_k‖²`. PyTorch's `MSELoss` over d_out outputs is
-    2/d_out times this loss, and its step sizes are scaled accordingly.
+    mean squared error, `ℓ = (1/2n) Σ_k ‖f(x_k) − y_k‖²`, and that of any other task its cost of the
+    product, `ℓ = C(W)`, half the sum of squares over the observed entries in a completion.
+    PyTorch's `MSELoss` over d_out outputs is 2/d_out times this loss, and its step sizes are scaled
+    accordingly.
 
     **Raises:** `InputError` where the network's output and the target differ in shape, or a
     non-linear network has no samples to be trained on.
@@ -52,42 +52,60 @@ class Problem(eqx.Module):
             )
 
     def residual(self, params: Params) -> Array:
-        """`W − M`; of samples `(f(x_k) − y_k)/√n`, a row for each."""
+        """`W − M`; of samples `(f(x_k) − y_k)/√n`, a row for each; of other costs `∇C(W)`."""
         if isinstance(self.task, Samples):
             return _misfit(self.network, params, self.task.inputs, self.task.outputs)
-        return product(self.network, params) - self.task.target
+        return self._departure(product(self.network, params))
+
+    def _departure(self, made: Array) -> Array:
+        """`∇C` at a map, for white inputs and costs of the product."""
+        if isinstance(self.task, Convex):
+            return jax.grad(self.task.cost)(made, self.task.data)
+        if isinstance(self.task, Completion):
+            return jnp.where(self.task.mask, made - self.task.whole, 0)
+        return made - self.task.target
+
+    def cost(self, made: Array) -> Scalar:
+        """What a linear map costs, `C(W)`, of which the loss is `C(W(θ))`."""
+        if isinstance(self.task, Samples):
+            inputs, outputs = self.task.inputs, self.task.outputs
+            return _half_square(inputs @ made.T - outputs) / len(inputs)
+        if isinstance(self.task, Convex):
+            return self.task.cost(made, self.task.data)
+        return _half_square(self._departure(made))
 
     def loss(self, params: Params) -> Scalar:
-        """Half the sum of squares of the residual."""
-        return jnp.sum(self.residual(params) ** 2) / 2
+        """Half the sum of squares of the residual; of a convex cost the cost itself."""
+        if isinstance(self.task, Convex):
+            return self.cost(product(self.network, params))
+        return _half_square(self.residual(params))
 
     def test_loss(self, params: Params) -> Scalar:
-        """The same on the samples held out.
+        """The same on what was held out: samples, entries that are not observed, other data.
 
-        **Raises:** `InputError` where there are none.
+        **Raises:** `InputError` where there is none.
         """
-        held_out = getattr(self.task, "held_out", None)
+        task = self.task
+        if isinstance(task, Completion):
+            made = product(self.network, params)
+            return _half_square(jnp.where(task.mask, 0, made - task.whole))
+        held_out = getattr(task, "held_out", None)
         if held_out is None:
             raise InputError(
                 "a test loss needs samples that were held out, and the task has none; pass "
                 "Samples(…, held_out=(inputs, outputs))."
             )
-        return jnp.sum(_misfit(self.network, params, *held_out) ** 2) / 2
+        if isinstance(task, Convex):
+            return task.cost(product(self.network, params), held_out)
+        return _half_square(_misfit(self.network, params, *held_out))
 
     def gradient(self, params: Params) -> Params:
         """`∇ℓ`, by reverse-mode differentiation."""
         return jax.grad(self.loss)(params)
 
     def map_gradient(self, params: Params) -> Array:
-        """`∇_W C(W)`, the gradient with respect to the end-to-end map: that of one free layer.
-
-        The map takes the place of the parameters in a network of depth 1, so that any cost of the
-        map has one. Assumes a linear network.
-        """
-        made = product(self.network, params)
-        shape = self.network.map_shape
-        alone = Pathways((shape[::-1],)) if len(shape) == 2 else Modes((1,), *shape)
-        return Problem(alone, self.task).gradient(((made,),))[0][0]
+        """`∇_W C(W)`, the gradient with respect to the end-to-end map, of a linear network."""
+        return jax.grad(self.cost)(product(self.network, params))
 
     def hessian_vector(self, params: Params, tangent: Params) -> Params:
         """`∇²ℓ · v`, forward over reverse."""
@@ -104,6 +122,10 @@ class Problem(eqx.Module):
     def end_to_end(self, params: Params) -> Array:
         """The sum of the pathways' maps: W for white inputs."""
         return functools.reduce(jnp.add, self.pathway_maps(params))
+
+
+def _half_square(residual: Array) -> Scalar:
+    return jnp.sum(residual**2) / 2
 
 
 def _misfit(network: Network, params: Params, inputs: Any, outputs: Any) -> Array:

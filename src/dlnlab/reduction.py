@@ -105,13 +105,13 @@ def reduce(problem: Problem, params: Params, tolerance: float = 1e-10) -> Reduct
 def whitened(problem: Problem) -> Whitened:
     """The problem's task, if its inputs are white: only there do modes separate.
 
-    **Raises:** `InputError` where it is one of samples.
+    **Raises:** `InputError` where it is one of samples or of another cost.
     """
     if isinstance(problem.task, Whitened):
         return problem.task
     raise InputError(
-        "modes are separate under white inputs only, and a task of samples was given; pass a "
-        "Whitened task."
+        f"modes are separate under white inputs only, and a {type(problem.task).__name__} task was "
+        "given; pass a Whitened task."
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from dlnlab.dynamics.base import Map
 from dlnlab.errors import InputError
 from dlnlab.problem import Problem
-from dlnlab.tasks import Samples, Whitened, teacher_samples
+from dlnlab.tasks import Samples, Task, Whitened, teacher_samples
 from dlnlab.typing import Array, Float, Int, Key, Params, Scalar
 
 Replacement = Literal["epochs", "with"]
@@ -89,7 +89,12 @@ class StochasticGradientDescent(Map):
         )
 
 
-def _fresh(key: Key[Array, ""], task: Whitened, dynamics: StochasticGradientDescent) -> Samples:
+def _fresh(key: Key[Array, ""], task: Task, dynamics: StochasticGradientDescent) -> Samples:
+    if not isinstance(task, Whitened):
+        raise InputError(
+            f"a batch is drawn from samples or a white target, and a {type(task).__name__} task "
+            "was given; take GradientDescent, or pass Samples."
+        )
     if task.left is None or task.right is None:
         raise InputError(
             "a batch of fresh samples mixes modes, and the network is one of modes; simulate the "

@@ -9,6 +9,7 @@ from dlnlab.observables import (
     noise,
     noise_size,
     pathways,
+    saddles,
     sampled_noise,
     spectrum,
     weights,
@@ -43,6 +44,13 @@ from dlnlab.observables.pathways import (
     pathway_norms,
     shares,
 )
+from dlnlab.observables.saddles import (
+    effective_rank,
+    escape_alignment,
+    layer_rank_one,
+    parameter_norm,
+    stable_rank,
+)
 from dlnlab.observables.sampled_noise import sampled_mode_diffusion
 from dlnlab.observables.spectrum import (
     alignment_error,
@@ -66,6 +74,7 @@ EXAMPLES = (
     *noise_size.EXAMPLES,
     *weights.EXAMPLES,
     *escape.EXAMPLES,
+    *saddles.EXAMPLES,
 )
 
 __all__ = [
@@ -75,7 +84,9 @@ __all__ = [
     "balance_error",
     "balance_gap",
     "conserved_z",
+    "effective_rank",
     "end_to_end",
+    "escape_alignment",
     "escape_rate",
     "flow_end_sharpness",
     "free_sharpness",
@@ -85,6 +96,7 @@ __all__ = [
     "gradient_norm",
     "hessian_density",
     "hessian_trace",
+    "layer_rank_one",
     "layer_singular_values",
     "loss",
     "mode_diffusion",
@@ -95,12 +107,14 @@ __all__ = [
     "noise_anisotropy",
     "observable",
     "off_diagonal_norm",
+    "parameter_norm",
     "parameters",
     "pathway_norms",
     "sampled_mode_diffusion",
     "shares",
     "sharpness",
     "singular_values",
+    "stable_rank",
     "svs_error",
     "test_loss",
     "top_eigenvalues",

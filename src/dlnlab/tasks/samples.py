@@ -1,4 +1,4 @@
-"""What is to be learned: a target map with its data distribution, or samples."""
+"""Finitely many samples, and how they are drawn."""
 
 import equinox as eqx
 import jax
@@ -6,55 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from dlnlab.errors import InputError
+from dlnlab.tasks.basis import in_modes
 from dlnlab.typing import Any, Array, Float, Int, Key
-
-
-class Whitened(eqx.Module):
-    """A linear target seen through whitened inputs: `y = Mx + ξ`, x ~ N(0, I), ξ ~ N(0, ς²I).
-
-    The population loss is ½‖W − M‖²_F (its constant ½ d_out ς² left out). The task carries the
-    basis of singular vectors in which modes are counted, because where singular values coincide
-    (or vanish) the target alone does not determine it.
-
-    **Arguments:** `target` is M, `[d_out, d_in]`, or for a network of modes the vector of its
-    singular values s, `[mode]`. `label_noise` is ς. `basis` is (U, V), `[d_out, mode]` and
-    `[d_in, mode]`, with UᵀMV diagonal; left out, it is computed.
-
-    **Raises:** `InputError` where the target is neither a vector nor a matrix.
-
-    >>> Whitened(np.diag([3.0, 1.0])).strengths
-    array([3., 1.])
-    """
-
-    target: Float[Array, "..."]
-    strengths: Float[Array, " mode"]
-    left: Float[Array, "out mode"] | None
-    right: Float[Array, "in mode"] | None
-    label_noise: float | Float[Array, ""]
-
-    def __init__(
-        self,
-        target: Float[Array | np.ndarray, "..."],
-        label_noise: float | Float[Array, ""] = 0.0,
-        basis: tuple[Any, Any] | None = None,
-    ) -> None:
-        # Plain NumPy stays NumPy, so that an example made at import does not wake the device.
-        xp = jnp if isinstance(target, jax.Array) else np
-        self.target = xp.asarray(target)
-        self.label_noise = label_noise
-        if self.target.ndim == 1:
-            self.strengths, self.left, self.right = self.target, None, None
-        elif self.target.ndim == 2:
-            if basis is None:
-                left, _, right = xp.linalg.svd(self.target, full_matrices=False)
-                basis = (left, right.T)
-            self.left, self.right = basis
-            self.strengths = xp.sum(self.left * (self.target @ self.right), axis=0)
-        else:
-            raise InputError(
-                f"a target has one axis (modes) or two (outputs, inputs), and the shape "
-                f"{self.target.shape} was given; pass a matrix, or a vector for a network of modes."
-            )
 
 
 class Samples(eqx.Module):
@@ -96,11 +49,7 @@ class Samples(eqx.Module):
             self.held_out = (_table(held_out[0], xp), _table(held_out[1], xp))
             _check_samples(*self.held_out)
         self.target = self.outputs.T @ self.inputs / len(self.inputs)
-        if basis is None:
-            left, _, right = xp.linalg.svd(self.target, full_matrices=False)
-            basis = (left, right.T)
-        self.left, self.right = basis
-        self.strengths = xp.sum(self.left * (self.target @ self.right), axis=0)
+        self.strengths, self.left, self.right = in_modes(self.target, basis)
 
     def take(self, rows: Int[Array, " batch"]) -> "Samples":
         """The samples of these rows, counted in the same modes."""
@@ -134,9 +83,6 @@ def _check_samples(inputs: Any, outputs: Any) -> None:
             )
 
 
-Task = Whitened | Samples
-
-
 def teacher_samples(
     key: Key[Array, ""],
     target: Float[Array, "out in"],
@@ -158,8 +104,4 @@ def teacher_samples(
     return Samples(inputs, inputs @ target.T + label_noise * noise, held_out, basis)
 
 
-EXAMPLES: tuple[Task, ...] = (
-    Whitened(np.diag([3.0, 2.0, 1.0])),
-    Whitened(np.array([3.0, 2.0, 1.0])),
-    Samples(np.eye(3), np.diag([3.0, 2.0, 1.0])),
-)
+EXAMPLES = (Samples(np.eye(3), np.diag([3.0, 2.0, 1.0])),)
