@@ -1,11 +1,16 @@
 """How parameters move: gradient flow, gradient descent on all or on batches, any optimizer."""
 
-from dlnlab.dynamics import gradient, stochastic
+from dlnlab.dynamics import gradient, langevin, stochastic
 from dlnlab.dynamics.base import Dynamics, Flow, Map
 from dlnlab.dynamics.gradient import GradientDescent, GradientFlow, Optax
+from dlnlab.dynamics.langevin import Langevin
 from dlnlab.dynamics.stochastic import StochasticGradientDescent
 
-EXAMPLES: tuple[Map | Flow, ...] = (*gradient.EXAMPLES, *stochastic.EXAMPLES)
+EXAMPLES: tuple[Map | Flow, ...] = (
+    *gradient.EXAMPLES,
+    *stochastic.EXAMPLES,
+    *langevin.EXAMPLES,
+)
 
 __all__ = [
     "EXAMPLES",
@@ -13,6 +18,7 @@ __all__ = [
     "Flow",
     "GradientDescent",
     "GradientFlow",
+    "Langevin",
     "Map",
     "Optax",
     "StochasticGradientDescent",
