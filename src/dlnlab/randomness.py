@@ -170,15 +170,20 @@ def _make(
     lanes = jnp.broadcast_shapes(key.shape[1:], step.shape)
     count = max(places, default=-1) + 1
     used = jnp.arange(first, first + blocks(count), dtype="uint32")
-    made = jnp.concatenate(pair(key, step, used.reshape(-1, *(1,) * len(lanes)), dtype))
-    if tuple(places) == tuple(range(count)):
-        return made[:count].reshape(*shape, *lanes)
-    rows = (made[place : place + 1] for place in places)
-    whole = jnp.concatenate(list(rows)).reshape(*shape, *lanes)
-    if diagonal == 1:
-        return whole
-    scale = np.where(np.eye(*shape, dtype=bool), diagonal, 1.0).astype(dtype)
-    return whole * scale.reshape(*shape, *(1,) * len(lanes))
+
+    def made() -> Array:
+        drawn = jnp.concatenate(pair(key, step, used.reshape(-1, *(1,) * len(lanes)), dtype))
+        if places == tuple(range(count)):
+            return drawn[:count].reshape(*shape, *lanes)
+        rows = [drawn[place : place + 1] for place in places]
+        whole = jnp.concatenate(rows).reshape(*shape, *lanes)
+        scale = np.where(np.eye(*shape, dtype=bool), diagonal, 1.0).astype(dtype)
+        return whole * scale.reshape(*shape, *(1,) * len(lanes))
+
+    # XLA would make each number again wherever it is used, ten times as slow. It does not look
+    # through a conditional, and cannot know that this one is never taken.
+    word = jnp.ravel(key)[0]
+    return jax.lax.cond((word < 1) & (word > 1), lambda: jnp.zeros_like(made()), made)
 
 
 def _along_lanes(

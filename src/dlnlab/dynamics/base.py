@@ -37,7 +37,7 @@ class Map(eqx.Module):
     @property
     def phases(self) -> tuple[Phase, ...]:
         """How long the steps take: each the learning rate, unless a dynamics says otherwise."""
-        return (Phase(0, self.learning_rate),)
+        return (Phase(0, self.learning_rate, {"learning_rate": self.learning_rate}),)
 
 
 class Flow(eqx.Module):

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from dlnlab.dynamics import batch_noise, cross_modes
-from dlnlab.dynamics.base import Map, Phase, known, require_key
+from dlnlab.dynamics.base import Map, known, require_key
+from dlnlab.dynamics.phases import Phase
 from dlnlab.errors import InputError
 from dlnlab.networks import BalancedModes, Modes
 from dlnlab.problem import Problem
@@ -74,7 +75,8 @@ class Langevin(Map):
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        return (Phase(0, self.dt),)
+        told = {"learning_rate": self.learning_rate, "batch_size": self.batch_size}
+        return (Phase(0, self.dt, told),)
 
     def init(self, problem: Problem, params: Params, key: Key[Array, ""] | None) -> Walk:
         drawn = words(require_key(key))

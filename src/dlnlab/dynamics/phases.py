@@ -1,10 +1,10 @@
 """How long the steps of a map take, and what else holds for a stretch of them."""
 
+import functools
 from collections.abc import Sequence
 
 import equinox as eqx
 import jax.numpy as jnp
-import numpy as np
 
 from dlnlab.typing import Array, Scalar
 
@@ -15,7 +15,7 @@ class Phase(eqx.Module):
     start: int = eqx.field(static=True)
     rate: Scalar | float
     settings: dict[str, Scalar | float | int] = eqx.field(default_factory=dict)
-    """What holds in this phase and is told beside its steps, such as a batch size."""
+    """What holds in this phase, such as a batch size: told beside the steps if phases change."""
 
 
 def times(phases: Sequence[Phase], index: Array) -> Array:
@@ -26,12 +26,11 @@ def times(phases: Sequence[Phase], index: Array) -> Array:
     """
     if len(phases) == 1:
         return index * jnp.asarray(phases[0].rate)
-    starts = [phase.start for phase in phases] + [np.iinfo(np.int32).max]
-    lengths = [
-        jnp.clip(index - start, 0, end - start) * jnp.asarray(phase.rate)
-        for phase, start, end in zip(phases, starts, starts[1:], strict=False)
-    ]
-    return jnp.sum(jnp.stack(lengths), axis=0)
+    ends = [phase.start for phase in phases[1:]]
+    taken = [jnp.clip(index - phase.start, 0) for phase in phases]
+    inside = [jnp.minimum(t, e - p.start) for t, e, p in zip(taken, ends, phases, strict=False)]
+    lengths = [t * jnp.asarray(p.rate) for t, p in zip((*inside, taken[-1]), phases, strict=True)]
+    return functools.reduce(jnp.add, lengths)
 
 
 def rate(phases: Sequence[Phase], index: Array) -> Array:
@@ -40,7 +39,12 @@ def rate(phases: Sequence[Phase], index: Array) -> Array:
     >>> float(rate((Phase(0, 0.5), Phase(10, 0.25)), jnp.asarray(10)))
     0.25
     """
-    found = jnp.asarray(phases[0].rate)
-    for phase in phases[1:]:
-        found = jnp.where(index >= phase.start, phase.rate, found)
+    return held(phases, [phase.rate for phase in phases], index)
+
+
+def held(phases: Sequence[Phase], values: Sequence[Scalar | float | int], index: Array) -> Array:
+    """Which of the phases' values holds for step `index`, counted from 0."""
+    found = jnp.asarray(values[0])
+    for phase, value in zip(phases[1:], values[1:], strict=True):
+        found = jnp.where(index >= phase.start, value, found)
     return found

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dlnlab.dynamics.base import Map, require_key
+from dlnlab.dynamics.phases import Phase
 from dlnlab.errors import InputError
 from dlnlab.problem import Problem
 from dlnlab.tasks import Samples, Whitened, teacher_samples
@@ -43,6 +44,11 @@ class StochasticGradientDescent(Map):
     batch_size: int = eqx.field(static=True, default=1)
     momentum: float = eqx.field(static=True, default=0.0)
     replacement: Replacement = eqx.field(static=True, default="epochs")
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        told = {"learning_rate": self.learning_rate, "batch_size": self.batch_size}
+        return (Phase(0, self.learning_rate, told),)
 
     def init(self, problem: Problem, params: Params, key: Key[Array, ""] | None) -> Noise:
         key = require_key(key)
