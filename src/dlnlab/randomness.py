@@ -100,7 +100,9 @@ def _draw(
     return made
 
 
-def pair(key: Sequence[Array], step: Array, number: Array, dtype: Any) -> tuple[Array, Array]:
+def pair(
+    key: Array | Sequence[Array], step: Array, number: Array, dtype: Any
+) -> tuple[Array, Array]:
     """Two normal numbers from one block of bits, the `number`-th of a step."""
     length, turn = _threefry(key[0], key[1], step, number)
     radius = jnp.sqrt(jnp.maximum(-2 * _log(length, dtype), 0))
@@ -148,7 +150,9 @@ def _circle(bits: Array, dtype: Any) -> tuple[Array, Array]:
 def _polynomial(x: Array, coefficients: list[float]) -> Array:
     """`Σ_k c_k x^k`, by Horner's rule."""
     *others, last = coefficients
-    return functools.reduce(lambda whole, c: whole * x + c, reversed(others), jnp.full_like(x, last))
+    return functools.reduce(
+        lambda whole, c: whole * x + c, reversed(others), jnp.full_like(x, last)
+    )
 
 
 _normals = Primitive("normals")
@@ -173,11 +177,11 @@ def _make(
 
     def made() -> Array:
         drawn = jnp.concatenate(pair(key, step, used.reshape(-1, *(1,) * len(lanes)), dtype))
-        if places == tuple(range(count)):
+        if diagonal == 1 and places == tuple(range(count)):
             return drawn[:count].reshape(*shape, *lanes)
         rows = [drawn[place : place + 1] for place in places]
         whole = jnp.concatenate(rows).reshape(*shape, *lanes)
-        scale = np.where(np.eye(*shape, dtype=bool), diagonal, 1.0).astype(dtype)
+        scale = np.where(np.eye(shape[0]) == 1, diagonal, 1.0).astype(dtype)
         return whole * scale.reshape(*shape, *(1,) * len(lanes))
 
     # XLA would make each number again wherever it is used, ten times as slow. It does not look

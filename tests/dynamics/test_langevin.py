@@ -83,12 +83,12 @@ def covariance_by_hand(params, target, noise, kurtosis):
     gaps = whole - target
     covariance = np.zeros((outputs, inputs, outputs, inputs))
     sides = itertools.product(range(outputs), range(inputs), range(outputs), range(inputs))
-    for i, j, k, l in sides:  # of (Δ(xxᵀ − 1) − ξxᵀ)_ij and _kl
+    for i, j, k, m in sides:  # of (Δ(xxᵀ − 1) − ξxᵀ)_ij and _kl
         for a, b in itertools.product(range(inputs), repeat=2):
-            moment = (a == b) * (j == l) + (a == l) * (j == b)
-            moment += (kurtosis - 3) * (a == j == b == l)
-            covariance[i, j, k, l] += gaps[i, a] * gaps[k, b] * moment
-        covariance[i, j, k, l] += noise**2 * (i == k) * (j == l)
+            moment = (a == b) * (j == m) + (a == m) * (j == b)
+            moment += (kurtosis - 3) * (a == j == b == m)
+            covariance[i, j, k, m] += gaps[i, a] * gaps[k, b] * moment
+        covariance[i, j, k, m] += noise**2 * (i == k) * (j == m)
     rows = [np.einsum("ia,jb->ijab", a.T, b).reshape(-1, outputs * inputs) for a, b in network_maps]
     root = np.concatenate(rows)
     return root @ covariance.reshape(outputs * inputs, -1) @ root.T
@@ -259,9 +259,7 @@ def build(
     return Run(problem, Langevin(learning_rate, batch_size), params, jax.random.key(seed))
 
 
-EXPERIMENT = Experiment(
-    build, "noise", steps=30, schedule=linear(4), observe=(loss, end_to_end)
-)
+EXPERIMENT = Experiment(build, "noise", steps=30, schedule=linear(4), observe=(loss, end_to_end))
 
 
 def test_a_lane_is_the_same_in_any_tile_and_order():
@@ -342,7 +340,9 @@ def swept_mean(dynamics, rates, lanes, time=0.64):
 
     found = []
     for rate in rates:
-        experiment = Experiment(build, "means", time=time, schedule=Schedule(), observe=(end_to_end,))
+        experiment = Experiment(
+            build, "means", time=time, schedule=Schedule(), observe=(end_to_end,)
+        )
         made = experiment.measure(learning_rate=rate, seed=range(lanes)).end_to_end[:, -1].values
         traces = np.trace(made, axis1=-2, axis2=-1)
         found.append((traces.mean(), traces.std() / np.sqrt(lanes)))
@@ -351,7 +351,9 @@ def swept_mean(dynamics, rates, lanes, time=0.64):
 
 def order_in_learning_rate(rates, lanes):
     """The slope of log(E under SGD − E under its equation) in log η, with its standard error."""
-    descent = swept_mean(lambda rate: StochasticGradientDescent(rate, batch_size=BATCH), rates, lanes)
+    descent = swept_mean(
+        lambda rate: StochasticGradientDescent(rate, batch_size=BATCH), rates, lanes
+    )
     equation = swept_mean(lambda rate: Langevin(rate, BATCH, rate / 8), rates, lanes)
     gaps = np.abs(descent - equation)[:, 0]
     errors = np.hypot(descent[:, 1], equation[:, 1]) / gaps

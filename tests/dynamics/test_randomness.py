@@ -80,3 +80,6 @@ def test_a_symmetric_matrix_uses_each_number_twice():
     above = made[np.triu_indices(5)] / np.where(np.eye(5)[np.triu_indices(5)], 2, 1)
     np.testing.assert_allclose(above, flat, rtol=1e-13)
     np.testing.assert_array_equal(made, made.T)
+    one = symmetric(words(jax.random.key(0)), jnp.asarray(1), 1, "float64", 0, 2.0)
+    other = normals(words(jax.random.key(0)), jnp.asarray(1), (1,), "float64")
+    np.testing.assert_allclose(one[0], 2 * other, rtol=1e-13)

@@ -1,4 +1,4 @@
-"""W5: ensembles of the Langevin equation of batches, from one start, each lane with its own noise."""
+"""W5: ensembles of the Langevin equation of batches, each lane with its own noise."""
 
 import functools
 import itertools

@@ -92,7 +92,7 @@ def trace(problem: Problem, params: Params) -> Scalar:
     if isinstance(task, Samples):
         every = problem.per_sample_gradients(params, task.inputs, task.outputs)
         gaps = jax.tree.map(lambda g: jnp.sum((g - jnp.mean(g, axis=0)) ** 2), every)
-        return sum(jax.tree.leaves(gaps)) / len(task.inputs)
+        return functools.reduce(jnp.add, jax.tree.leaves(gaps)) / len(task.inputs)
     residual, pull = jax.vjp(problem.residual, params)
     if residual.ndim == 1:
         slopes = jax.tree.map(jnp.square, pull(jnp.ones_like(residual))[0])
@@ -127,5 +127,3 @@ def _trace_of_layer(task: Whitened, later: Array, residual: Array, earlier: Arra
     if task.noisy:
         found = found + task.label_noise**2 * jnp.sum(later**2) * jnp.sum(rows)
     return found
-
-

@@ -12,7 +12,6 @@ and labels. Source: corlouer2026.2.
 
 import functools
 import itertools
-from collections.abc import Callable
 
 import jax.numpy as jnp
 
@@ -37,7 +36,7 @@ def force(
     if isinstance(network, BalancedModes):
         depth, value = len(layers), layers[0]
         return _balanced(value, depth, residual) / (depth * value ** (2 * depth - 2))
-    slopes = [_product(layers, lambda m, l=index: m != l) for index in range(len(layers))]
+    slopes = [_product((*layers[:k], *layers[k + 1 :]), residual) for k in range(len(layers))]
     stretch = functools.reduce(jnp.add, [slope**2 for slope in slopes])
     return _free(layers, residual) / stretch
 
@@ -51,13 +50,12 @@ def _balanced(value: Array, depth: int, residual: Array) -> Array:
 
 
 def _free(layers: tuple[Array, ...], residual: Array) -> Array:
-    found = jnp.zeros_like(residual)
-    for m, l in itertools.combinations(range(len(layers)), 2):
-        own = _product(layers, lambda n, m=m, l=l: n < m or n > l)
-        there = _product(layers, lambda n, l=l: n < l) * _product(layers, lambda n, m=m: n > m)
-        between = _product(layers, lambda n, m=m, l=l: m < n < l)
-        # W_{<l}, what lies between, and W_{>m}: each layer between stands in it three times.
-        found = found + own**2 * _others(residual * there * between)
+    found, prod = jnp.zeros_like(residual), functools.partial(_product, like=residual)
+    for early, late in itertools.combinations(range(len(layers)), 2):
+        before, between, after = layers[:early], layers[early + 1 : late], layers[late + 1 :]
+        own = prod((*before, *after))
+        given = prod(layers[:late]) * prod(between) * prod(layers[early + 1 :])
+        found = found + own**2 * _others(residual * given)
     return residual * found
 
 
@@ -66,6 +64,5 @@ def _others(values: Float[Array, " mode"]) -> Float[Array, " mode"]:
     return jnp.sum(values) - values
 
 
-def _product(layers: tuple[Array, ...], wanted: Callable[[int], bool]) -> Array:
-    kept = [layer for index, layer in enumerate(layers) if wanted(index)]
-    return functools.reduce(jnp.multiply, kept, jnp.ones_like(layers[0]))
+def _product(layers: tuple[Array, ...], like: Array) -> Array:
+    return functools.reduce(jnp.multiply, layers, jnp.ones_like(like))

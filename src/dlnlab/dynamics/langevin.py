@@ -13,6 +13,7 @@ from dlnlab.errors import InputError
 from dlnlab.networks import BalancedModes, Modes
 from dlnlab.problem import Problem
 from dlnlab.randomness import words
+from dlnlab.tasks import Whitened
 from dlnlab.typing import Any, Array, Int, Key, Params, Scalar, UInt32
 
 Kind = Literal["gradient", "isotropic"]
@@ -34,10 +35,10 @@ class Langevin(Map):
     isotropic, and costs no pass of its own: see `dlnlab.dynamics.batch_noise`. Σ is never formed.
 
     On a network of modes the noise of mode a is `√((κ−1)r_a² + ς²) dB_a` times the derivative of
-    its end-to-end value, κ the kurtosis of the inputs: what is left on the aligned set. The matrices
-    leave that set: modes feed each other by the second derivatives of the product. With
-    `cross_modes` the mean of that (on the aligned set) is added to each end-to-end value; left out,
-    modes are independent, as the papers have them.
+    its end-to-end value, κ the kurtosis of the inputs: what is left on the aligned set. Matrices
+    leave that set, and modes feed each other by the second derivatives of the product. With
+    `cross_modes` the mean of that (on the aligned set) is added to each end-to-end value, which is
+    singular where one vanishes; left out, modes are independent, as the papers have them.
 
     **Arguments:** `learning_rate` is η > 0, `batch_size` B ≥ 1. `time_step` is dt, by default η.
     `noise="isotropic"` has the same trace of Σ, spread evenly over all parameters. `scheme` is
@@ -80,19 +81,24 @@ class Langevin(Map):
 
     def init(self, problem: Problem, params: Params, key: Key[Array, ""] | None) -> Walk:
         drawn = words(require_key(key))
-        is_modes = isinstance(problem.network, Modes | BalancedModes)
-        if not is_modes and (self.cross_modes or self.scheme == "weak_2"):
-            asked = "cross_modes" if self.cross_modes else "scheme='weak_2'"
-            raise InputError(
-                f"{asked} is for networks of modes, and a {type(problem.network).__name__} was "
-                "given; leave it out, or reduce the network with dlnlab.reduction."
-            )
+        if self.cross_modes or self.scheme == "weak_2":
+            self._require_modes(problem)
         if self.scheme == "weak_2" and self.noise == "isotropic":
             raise InputError(
                 "scheme='weak_2' needs one noise for each mode, and isotropic noise has one for "
                 "each parameter; leave one of them out."
             )
         return Walk(drawn, jnp.asarray(0))
+
+    def _require_modes(self, problem: Problem) -> None:
+        network, task = problem.network, problem.task
+        if not isinstance(network, Modes | BalancedModes) or not isinstance(task, Whitened):
+            asked = "cross_modes" if self.cross_modes else "scheme='weak_2'"
+            raise InputError(
+                f"{asked} is for networks of modes on white inputs, and a "
+                f"{type(network).__name__} on {type(task).__name__} was given; leave it out, or "
+                "reduce the network with dlnlab.reduction.reduce."
+            )
 
     def step(self, problem: Problem, params: Params, memory: Walk) -> tuple[Params, Walk]:
         move = self._weak_2 if self.scheme == "weak_2" else self._euler_maruyama
@@ -125,13 +131,15 @@ class Langevin(Map):
 
     def _weak_2(self, problem: Problem, params: Params, memory: Walk) -> Params:
         """Kloeden and Platen 1992, (15.1.3), for noises each of which moves a mode of its own."""
+        assert isinstance(problem.task, Whitened)
+        task = problem.task
         draw = batch_noise.Draw(memory.key, memory.steps, params)
-        normal = draw.normals(problem.task.target.shape)
+        normal = draw.normals(task.target.shape)
         root = jnp.sqrt(self.learning_rate / self.batch_size)
 
         def forces(params: Params) -> tuple[Params, Any]:
             residual, pull = jax.vjp(problem.residual, params)
-            size = root * batch_noise.mode_spread(problem.task, residual)
+            size = root * batch_noise.mode_spread(task, residual)
             return pull(-self._force(problem, params, residual))[0], lambda x: pull(size * x)[0]
 
         dt, wiener = self.dt, jnp.sqrt(self.dt) * normal
