@@ -83,6 +83,7 @@ EXPERIMENT = Experiment(build, "switched", steps=12, schedule=linear(13), observ
 def test_coordinates_stand_over_the_axes_that_they_depend_on():
     swept = EXPERIMENT.measure(later=(0.01, 0.02), seed=(0, 1, 2))
     assert swept.time.dims == swept.step_learning_rate.dims == ("later", "step")
+    assert swept.batch_size.dims == ("step",)
     np.testing.assert_allclose(swept.time[:, -1], 5 * 0.1 + 7 * np.array([0.01, 0.02]))
     told = [[0.1, 0.1, rate, rate] for rate in (0.01, 0.02)]
     np.testing.assert_allclose(swept.step_learning_rate[:, [0, 4, 5, 12]], told)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError, Group
 
-from dlnlab.cli import bench, catalogue, cite, claims, doctor, new, predict, reproduce, run
+from dlnlab.cli import bench, catalogue, cite, claims, compare, doctor, new, predict, reproduce, run
 from dlnlab.cli.console import console, tell, write
 from dlnlab.cli.mistakes import sentence
 from dlnlab.errors import InputError
@@ -60,15 +60,18 @@ def _app(argv: list[str]) -> tuple[App, list[str]]:
         group_parameters=Group("Options", sort_key=2),
     )
     tokens = argv[1:]
-    run_command, predict_command = run.run, predict.predict
+    run_command, compare_command, predict_command = run.run, compare.compare, predict.predict
     match argv[:1]:
         case ["run"]:
             run_command, tokens = run.command(tokens)
+        case ["compare"]:
+            compare_command, tokens = compare.command(tokens)
         case ["predict"]:
             predict_command, tokens = predict.command(tokens)
     app.command(catalogue.list_experiments, name="list")
     app.command(catalogue.show_experiment, name="show")
     app.command(run_command, name="run")
+    app.command(compare_command, name="compare")
     app.command(predict_command, name="predict")
     app.command(reproduce.reproduce, name="reproduce")
     app.command(claims.claims, name="claims")

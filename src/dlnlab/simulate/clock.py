@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dlnlab.dynamics.base import Map
+from dlnlab.run import Run
 from dlnlab.schema import Grid
 from dlnlab.simulate.program import Program
 from dlnlab.typing import Any, PyTree
@@ -68,6 +69,14 @@ def clock(program: Program, columns: PyTree) -> Clock:
     return Clock(table, names)
 
 
+def of_run(run: Run) -> Clock | None:
+    """The clock of a single run of known numbers; None for a flow."""
+    if not isinstance(run.dynamics, Map):
+        return None
+    rows = [[float(phase.start), float(phase.rate)] for phase in run.dynamics.phases]
+    return Clock(np.asarray(rows))
+
+
 @functools.lru_cache(maxsize=64)
 def _phases(program: Program) -> Callable[[PyTree], Any]:
     def phases(lane: PyTree) -> Any:
@@ -93,6 +102,21 @@ def joined(clocks: Sequence[Clock], indices: Sequence[Table], size: int) -> Cloc
 def coordinates(clock: Clock, points: Grid, moments: Table) -> Coordinates:
     """`time`, and whatever switches in mid-run, beside the recorded steps, over those axes on which
     they depend. A name that the grid has already is told as `step_…`."""
+    dims, alone = _varying(Clock(clock.table[..., :2]), points)
+    made: Coordinates = {
+        "time": ((*dims, "step"), alone.times(moments), {"long_name": "sum of the learning rates"})
+    }
+    switches = clock.table.shape[1] > 1
+    for column, name in enumerate(clock.names if switches else (), 2):
+        dims, alone = _varying(Clock(clock.table[..., [0, column, column]], (name,)), points)
+        free = name if name not in points.parameters else f"step_{name}"
+        told = {"long_name": f"{name} of the next step"}
+        made[free] = ((*dims, "step"), alone.held(name, moments), told)
+    return made
+
+
+def _varying(clock: Clock, points: Grid) -> tuple[tuple[str, ...], Clock]:
+    """The axes of the grid on which a clock depends, and the clock over them alone."""
     table, varying = clock.table.reshape(*points.shape, *clock.table.shape[1:]), list[str]()
     for position, name in reversed(list(enumerate(points.axes))):
         first = table.take([0], axis=position)
@@ -100,11 +124,4 @@ def coordinates(clock: Clock, points: Grid, moments: Table) -> Coordinates:
             table = table.take(0, axis=position)
         else:
             varying.insert(0, name)
-    dims, alone = (*varying, "step"), clock._replace(table=table)
-    made: Coordinates = {
-        "time": (dims, alone.times(moments), {"long_name": "sum of the learning rates"})
-    }
-    for name in clock.names if table.shape[-2] > 1 else ():
-        free = name if name not in points.parameters else f"step_{name}"
-        made[free] = (dims, alone.held(name, moments), {"long_name": f"{name} of the next step"})
-    return made
+    return tuple(varying), clock._replace(table=table)
