@@ -33,10 +33,19 @@ def _flattened(problem: Problem, params: Params) -> Array:
     return jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(params)])
 
 
-_PARAMETERS = Observable(_flattened, "parameters", ("parameter",), "θ", "all parameters")
+def _observed() -> tuple[Observable, ...]:
+    named = Observable(_flattened, "parameters", ("parameter",), "θ", "all parameters")
+    return (loss, end_to_end, named)
 
 
-_OBSERVE = (loss, end_to_end, _PARAMETERS)
+class Distances(NamedTuple):
+    """How far one of the dynamics is from the first, with its loss and how it ended."""
+
+    weight_distance: xr.DataArray
+    product_distance: xr.DataArray
+    loss_ratio: xr.DataArray
+    loss: xr.DataArray
+    status: xr.DataArray
 
 
 class _Plan(NamedTuple):
@@ -79,7 +88,7 @@ def compare(
     for index, plan in enumerate(plans):
         watched = None if monitor is None else _share(monitor, index, len(plans))
         schedule = Schedule(at=plan.moments)
-        one = dataclasses.replace(experiment, schedule=schedule, observe=_OBSERVE, statistics=())
+        one = dataclasses.replace(experiment, schedule=schedule, observe=_observed(), statistics=())
         point = {**coords, PARAMETER: plan.name}
         found.append(one.measure(**plan.extent, threads=threads, monitor=watched, **point))
     return _distances(experiment, names, found)
@@ -181,17 +190,14 @@ def _distances(
     for measured in found:
         # Equal but for rounding, and labels must be equal.
         aligned = _in_time(measured).assign_coords(time=reference.time)
-        parts.append(
-            xr.Dataset(
-                {
-                    "weight_distance": _norm(aligned.parameters - reference.parameters),
-                    "product_distance": _norm(aligned.end_to_end - reference.end_to_end),
-                    "loss_ratio": aligned.loss / reference.loss,
-                    "loss": aligned.loss,
-                    "status": aligned.status,
-                }
-            )
+        apart = Distances(
+            _norm(aligned.parameters - reference.parameters),
+            _norm(aligned.end_to_end - reference.end_to_end),
+            aligned.loss / reference.loss,
+            aligned.loss,
+            aligned.status,
         )
+        parts.append(xr.Dataset(apart._asdict()))
     whole = xr.concat(parts, xr.DataArray(list(names), dims=PARAMETER, name=PARAMETER))
     for name, (symbol, formula) in _TOLD.items():
         whole[name].attrs = {"symbol": symbol, "formula": formula}
