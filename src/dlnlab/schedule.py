@@ -26,6 +26,7 @@ class Schedule:
     logarithmic: int = 0
     last: int = 0
     at: tuple[float, ...] = ()
+    """Steps or times by themselves."""
 
     def __or__(self, other: "Schedule") -> "Schedule":
         return Schedule(
@@ -44,7 +45,7 @@ class Schedule:
             parts.append(np.round(np.geomspace(1, total, self.logarithmic)).astype(np.int64))
         if self.last:
             parts.append(np.arange(max(0, total - self.last), total + 1))
-        parts.append(np.round([moment for moment in self.at if moment <= total]))
+        parts.append(np.round([moment for moment in self.at if 0 <= moment <= total]))
         return np.unique(np.concatenate(parts)).astype(np.int64)
 
     def times(self, total: float) -> np.ndarray[Any, Any]:
@@ -54,13 +55,12 @@ class Schedule:
             parts.append(np.linspace(0, total, self.linear))
         if self.logarithmic:
             parts.append(np.geomspace(total * 1e-6, total, self.logarithmic))
-        parts.append(np.array([moment for moment in self.at if moment <= total]))
+        parts.append(np.array([moment for moment in self.at if 0 <= moment <= total]))
         return np.unique(np.concatenate(parts))
 
     def count(self, total: float, maps: bool) -> int:
         """An upper bound of the number of moments, without listing them."""
-        count = 2 + self.linear + self.logarithmic + (self.last + 1 if maps else 0)
-        count += len(self.at)
+        count = 2 + self.linear + self.logarithmic + len(self.at) + (self.last + 1 if maps else 0)
         return int(min(count, total + 1)) if maps else count
 
 

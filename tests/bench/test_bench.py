@@ -10,6 +10,7 @@ from dlnlab.bench import (
     GROWTHS,
     WORKLOADS,
     eigenvalues,
+    equation,
     grow,
     layout,
     markdown,
@@ -156,7 +157,7 @@ def test_the_command_refuses_what_it_does_not_know(capsys):
     assert "there is no workload W9" in capsys.readouterr().err
     assert execute(["bench", "--rounds", "0"]) == 2
     assert execute(["bench", "W1", "--out", "no/such/place.md"]) == 2
-    assert set(WORKLOADS) == {"W1", "W2", "W3", "W4", "flow"}
+    assert set(WORKLOADS) == {"W1", "W2", "W3", "W4", "W5", "flow"}
     assert math.isfinite(_ours(_matrices, 3, (), dimension=2, seed=(0, 1))())
 
 
@@ -192,6 +193,16 @@ def test_growth_is_told_with_its_spread():
     assert all(math.isnan(peak) for peak in grown.memory), "no process knows this growth"
     table = markdown([], "dln bench growth", [grown])
     assert "| counting | nothing | 10,000, 20,000, 40,000, 80,000 |" in table
+
+
+def test_the_bare_loop_takes_the_steps_of_the_equation():
+    """Written by hand, with the same random numbers: the same losses as ours."""
+    pytest.importorskip("diffrax")
+    ours = equation.ours(64, 20, noisy=True)()
+    assert equation.bare(64, 20, noisy=True)() == pytest.approx(ours, rel=1e-10)
+    # Another path of the same law: within 5 standard errors of its mean.
+    mean, error = equation.diffrax(64, 20, noisy=True)()
+    assert abs(mean - ours) < 5 * 2**0.5 * error
 
 
 @pytest.mark.parametrize("axis", GROWTHS)

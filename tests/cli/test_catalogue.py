@@ -7,7 +7,8 @@ import pytest
 
 from dlnlab.papers import all_ids, load, papers
 
-COMMANDS = ["list", "show", "run", "predict", "reproduce", "claims", "new", "doctor", "cite"]
+COMMANDS = ["list", "show", "run", "compare", "predict", "reproduce", "claims", "new", "doctor"]
+COMMANDS += ["cite", "bench"]
 
 
 def test_help_names_every_command(dln):

@@ -58,7 +58,7 @@ def noisy(problem, label_noise):
     """The same problem with noise on its labels."""
     task = problem.task
     basis = None if task.left is None else (task.left, task.right)
-    return Problem(problem.network, Whitened(task.target, label_noise, basis))
+    return Problem(problem.network, Whitened(task.target, label_noise, basis, task.inputs))
 
 
 def some(network, label_noise=0.7):
@@ -124,11 +124,20 @@ def truth(problem, params, inputs, labels, weights, moment=None):
     return Truth(-slopes @ mean, diffusion, ito, covariance)
 
 
+_LEGENDRE = np.polynomial.legendre.leggauss(3)
+RULES = {
+    "gaussian": np.polynomial.hermite_e.hermegauss(3),
+    "rademacher": (np.array([-1.0, 1.0]), np.ones(2)),
+    "uniform": (3**0.5 * _LEGENDRE[0], _LEGENDRE[1]),
+}
+"""Nodes and weights that are exact to degree five in a number of each law."""
+
+
 def by_quadrature(problem, params):
     outputs, inputs = problem.task.target.shape
-    nodes, weights = np.polynomial.hermite_e.hermegauss(3)
-    drawn = np.array(list(itertools.product(nodes, repeat=inputs + outputs)))
-    each = itertools.product(weights / weights.sum(), repeat=inputs + outputs)
+    rules = [RULES[problem.task.inputs]] * inputs + [RULES["gaussian"]] * outputs
+    drawn = np.array(list(itertools.product(*(nodes for nodes, _ in rules))))
+    each = itertools.product(*(weights / weights.sum() for _, weights in rules))
     x, noise = drawn[:, :inputs], problem.task.label_noise * drawn[:, inputs:]
     labels = x @ np.asarray(problem.task.target).T + noise
     return truth(problem, params, x, labels, np.prod(list(each), axis=1))
@@ -182,6 +191,41 @@ def test_white_noise_is_exact_at_any_weights(network):
     all_of_them = measured(problem, params, (*OF_MODES, *OF_PARAMETERS), noises)
     for made, noise in zip(all_of_them, noises, strict=True):
         agree(made, by_quadrature(noisy(problem, noise), params))
+
+
+@pytest.mark.parametrize("law", ["rademacher", "uniform"])
+@pytest.mark.parametrize("network", NETWORKS[2:4], ids=str)
+def test_inputs_of_any_kurtosis_are_exact(network, law):
+    problem, params = some(network)
+    task = problem.task
+    basis = (task.left, task.right)
+    problem = Problem(network, Whitened(task.target, 0.7, basis, law))
+    wanted = by_quadrature(problem, params)
+    drift, diffusion, ito, _, covariance, spectrum, trace = measured(
+        problem, params, (*OF_MODES, *OF_PARAMETERS[:3]), (0.7,)
+    )[0]
+    scale = np.abs(wanted.covariance).max()
+    laws.assert_near(drift, wanted.drift, scale=scale)
+    laws.assert_near(diffusion, wanted.diffusion, scale=scale)
+    laws.assert_near(ito, wanted.ito, scale=scale)
+    laws.assert_near(covariance, wanted.covariance, scale=scale)
+    laws.assert_near(trace, np.asarray(np.trace(wanted.covariance)))
+    values = np.linalg.eigvalsh(wanted.covariance)[::-1]
+    laws.assert_near(spectrum, values[: len(spectrum)])
+    with pytest.raises(InputError, match="known for Gaussian inputs"):
+        noise_anisotropy(problem, params)
+
+
+@pytest.mark.parametrize("law", ["rademacher", "uniform"])
+def test_modes_of_any_kurtosis_are_their_matrices_in_the_basis_of_the_inputs(law):
+    target, values = np.array([3.0, 1.0]), np.array([[0.4, 1.1], [0.9, 0.7], [0.5, 1.3]])
+    eye = np.eye(2)
+    full = Problem(chain((2,) * 4), Whitened(np.diag(target), 0.7, (eye, eye), law))
+    wanted = by_quadrature(full, (tuple(map(np.diag, values)),))
+    reduced = Problem(Modes((3,), 2), Whitened(target, 0.7, None, law))
+    drift, diffusion, ito = measured(reduced, (tuple(values),), OF_MODES[:3], (0.7,))[0]
+    for made, other in ((drift, wanted.drift), (diffusion, wanted.diffusion), (ito, wanted.ito)):
+        laws.assert_near(made, other, scale=np.abs(wanted.covariance).max())
 
 
 @pytest.mark.parametrize("depths", [(2,), (4,), (2, 3)], ids=str)

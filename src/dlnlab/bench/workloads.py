@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from dlnlab.bench import curvature, native, peers
+from dlnlab.bench import curvature, equation, native, peers
 from dlnlab.bench.measure import Case, Contender
 from dlnlab.dynamics import GradientDescent, GradientFlow
 from dlnlab.experiment import Experiment
@@ -222,5 +222,6 @@ WORKLOADS: Mapping[str, Callable[[], Iterator[Case]]] = {
     "W2": w2,
     "W3": w3,
     "W4": curvature.w4,
+    "W5": equation.w5,
     "flow": flow,
 }

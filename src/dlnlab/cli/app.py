@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from cyclopts import App, CycloptsError, Group
 
-from dlnlab.cli import bench, catalogue, cite, claims, doctor, new, predict, reproduce, run
+from dlnlab.cli import bench, catalogue, cite, claims, compare, doctor, new, predict, reproduce, run
 from dlnlab.cli.console import console, tell, write
 from dlnlab.cli.mistakes import sentence
 from dlnlab.errors import InputError
@@ -60,16 +60,19 @@ def _app(argv: list[str]) -> tuple[App, list[str]]:
         group_parameters=Group("Options", sort_key=2),
     )
     tokens = argv[1:]
-    run_command, predict_command = run.run, predict.predict
+    run_command, compare_command, predict_command = run.run, compare.compare, predict.predict
     match argv[:1]:
         case ["run"]:
             run_command, tokens = run.command(tokens)
+        case ["compare"]:
+            compare_command, tokens = compare.command(tokens)
         case ["predict"]:
             predict_command, tokens = predict.command(tokens)
     commands: dict[str, Callable[..., int]] = {
         "list": catalogue.list_experiments,
         "show": catalogue.show_experiment,
         "run": run_command,
+        "compare": compare_command,
         "predict": predict_command,
         "reproduce": reproduce.reproduce,
         "claims": claims.claims,

@@ -113,8 +113,8 @@ def carry_out(entry: "Entry", texts: dict[str, Any], request: Request) -> int:
     from dlnlab.cli.flags import values
     from dlnlab.simulate import Interrupted
 
-    extent = _extent(request)
-    coords = values(texts, entry.experiment.parameters) | _seeds(entry, texts, request.seeds)
+    reach = extent(request)
+    coords = values(texts, entry.experiment.parameters) | swept_seeds(entry, texts, request.seeds)
     points = entry.experiment.grid(**coords)
     _check_points(entry, points)
     _check_start(entry, points)
@@ -125,10 +125,10 @@ def carry_out(entry: "Entry", texts: dict[str, Any], request: Request) -> int:
         importlib.import_module("h5netcdf" if path.suffix == ".nc" else "zarr")
     try:
         with progress(entry.id) as monitor:
-            measured = entry.experiment.measure(monitor=monitor, **extent, **coords)
+            measured = entry.experiment.measure(monitor=monitor, **reach, **coords)
     except Interrupted as interrupt:
         return _interrupted(interrupt.measured, path)
-    _write(measured, path)
+    save(measured, path)
     _report(entry, points, measured, path, request.json)
     if "exhausted" in measured.attrs:
         tell(f"{measured.attrs['exhausted']}")
@@ -148,7 +148,8 @@ def _report(
         show(*summary(entry, points, measured, found, path))
 
 
-def _extent(request: Request) -> dict[str, Any]:
+def extent(request: Request) -> dict[str, Any]:
+    """How far to run, and in how many threads, as `measure` takes it."""
     from dlnlab.cli.flags import one
     from dlnlab.schema import Coordinate, Parameter
 
@@ -161,7 +162,7 @@ def _extent(request: Request) -> dict[str, Any]:
     }
 
 
-def _seeds(entry: "Entry", texts: dict[str, Any], seeds: Text) -> dict[str, range]:
+def swept_seeds(entry: "Entry", texts: dict[str, Any], seeds: Text) -> dict[str, range]:
     """The sweep that `--seeds N` stands for."""
     from dlnlab.cli.flags import one
     from dlnlab.schema import MOST_POINTS, Coordinate, Parameter
@@ -197,7 +198,7 @@ def _check_start(entry: "Entry", points: "Grid") -> None:
 
 
 def _interrupted(measured: "xr.Dataset", path: Path | None) -> int:
-    _write(measured, path)
+    save(measured, path)
     tell(
         "interrupted; nothing was written: with --out FILE.nc what is finished would be kept."
         if path is None
@@ -206,7 +207,8 @@ def _interrupted(measured: "xr.Dataset", path: Path | None) -> int:
     return INTERRUPTED
 
 
-def _write(measured: "xr.Dataset", path: Path | None) -> None:
+def save(measured: "xr.Dataset", path: Path | None) -> None:
+    """Write what was found, if a place was given."""
     from dlnlab import results
 
     if path is not None:

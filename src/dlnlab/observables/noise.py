@@ -22,6 +22,7 @@ from dlnlab.observables.per_sample import mode_updates
 from dlnlab.observables.sensitivity import (
     Layers,
     connections,
+    excess_kurtosis,
     label_variance,
     mode_rates,
     mode_sides,
@@ -61,11 +62,13 @@ def mode_drift(problem: Problem, params: Params) -> Float[Array, " mode"]:
 def mode_diffusion(problem: Problem, params: Params) -> Float[Array, " mode"]:
     """The diffusion of each mode per unit of η/B, `D_a·B/η = ∇w_aᵀ Σ ∇w_a = Var(∇w_a·g)`.
 
-    The variance of w_a grows by `η²/B` times this in a step. On a whitened task, over x ~ N(0, I)
-    and ξ ~ N(0, ς²I): `½‖G + Gᵀ‖²_F + ς²‖Σ_l a_l b_lᵀ‖²_F`, `G = (W − M)ᵀ Σ_l a_l b_lᵀ`,
+    The variance of w_a grows by `η²/B` times this in a step. On a whitened task, over x of
+    independent entries of kurtosis κ and ξ ~ N(0, ς²I), it is
+    `½‖G + Gᵀ‖²_F + (κ−3) Σ_i G_ii² + ς²‖Σ_l a_l b_lᵀ‖²_F`, `G = (W − M)ᵀ Σ_l a_l b_lᵀ`,
     `a_l = W_{>l}W_{>l}ᵀu_a`, `b_l = W_{<l}ᵀW_{<l}v_a`, l over the layers of all pathways. Aligned,
-    `(2r_a² + ς²)(Σ_{h,l} Π_{m≠l} w_{h,m,a}²)²`; balanced too, `L²w^{4−4/L}(2(s − w)² + ς²)`. On
-    samples it is the variance over them, exactly (drawn with replacement), of any network.
+    of Gaussian inputs, `(2r_a² + ς²)(Σ_{h,l} Π_{m≠l} w_{h,m,a}²)²`; balanced too,
+    `L²w^{4−4/L}(2(s − w)² + ς²)`. Of modes κ is that of `Vᵀx`. On samples it is the variance over
+    them, exactly (drawn with replacement), of any network.
     Source: corlouer2026.1, corlouer2026.2.
 
     >>> from dlnlab.networks import Modes
@@ -79,7 +82,7 @@ def mode_diffusion(problem: Problem, params: Params) -> Float[Array, " mode"]:
         return jnp.var(mode_updates(problem, params, task.inputs, task.outputs), axis=0)
     network, residual = require_linear(network), problem.residual(params)
     if residual.ndim == 1:
-        heat = 2 * residual**2 + label_variance(task, residual)
+        heat = (2 + excess_kurtosis(task)) * residual**2 + label_variance(task, residual)
         return heat * mode_rates(network, params) ** 2
     sides = [mode_sides(problem, network, layers) for layers in network.expand(params)]
     ahead = [a for left, _ in sides for a in left]
@@ -91,14 +94,15 @@ def mode_diffusion(problem: Problem, params: Params) -> Float[Array, " mode"]:
 
 
 def _white_variance(task: Task, ahead: Array, pulled: Array, behind: Array) -> Array:
-    """`½‖G + Gᵀ‖² + ς²‖Σ a bᵀ‖²` from the inner products of a_l, `p_l = Δᵀa_l` and b_l."""
+    """`½‖G + Gᵀ‖² + (κ−3) Σ_i G_ii² + ς²‖Σ a bᵀ‖²` from a_l, `p_l = Δᵀa_l` and b_l."""
 
     def gram(one: Array, other: Array) -> Float[Array, "layer layer mode"]:
         return jnp.sum(one[:, None] * other[None], axis=2)
 
     crossed, squared = gram(pulled, behind), gram(behind, behind)
     noisy = gram(pulled, pulled) + label_variance(task, ahead) * gram(ahead, ahead)
-    return jnp.sum(noisy * squared + crossed * jnp.swapaxes(crossed, 0, 1), axis=(0, 1))
+    own = excess_kurtosis(task) * jnp.sum(jnp.sum(pulled * behind, axis=0) ** 2, axis=0)
+    return own + jnp.sum(noisy * squared + crossed * jnp.swapaxes(crossed, 0, 1), axis=(0, 1))
 
 
 def _sampled_variance(
@@ -119,7 +123,8 @@ def _sampled_variance(
 def mode_ito_drift(problem: Problem, params: Params) -> Float[Array, " mode"]:
     """The drift that noise adds to each mode per unit of η/B, `½ Tr(∇²w_a Σ)`.
 
-    On a whitened task it is `Σ_{l>m} [(p_l·b_m) Tr K + b_mᵀK p_l + ς² b_mᵀC a_l]`, over pairs of
+    On a whitened task it is
+    `Σ_{l>m} [(p_l·b_m) Tr K + b_mᵀK p_l + (κ−3) Σ_i p_li K_ii b_mi + ς² b_mᵀC a_l]`, over pairs of
     layers of the same pathway, with `p_l = (W − M)ᵀa_l`, `K = C(W − M)`,
     `C = W_{<l}ᵀW_{l−1} ⋯ W_{m+1}W_{>m}ᵀ`, and a, b as in `mode_diffusion`; on samples the same mean
     over them. The trace couples modes, aligned ones too: it is what the weights off the diagonal
@@ -156,8 +161,9 @@ def _white_ito(task: Task, residual: Array, sides: Sides, ways: Ways) -> Array:
     pushed = [dot(residual, p) + noise * a for p, a in zip(pulled, ahead, strict=True)]
     total = jnp.zeros(ahead[0].shape[1], residual.dtype)
     for at, m, way in ways:
-        trace = jnp.sum(way.T * residual)
-        total += jnp.sum(behind[m] * (trace * pulled[at] + dot(way, pushed[at])), axis=0)
+        within = jnp.sum(way.T * residual, axis=0)[:, None]  # the diagonal of K
+        spread = jnp.sum(within) + excess_kurtosis(task) * within
+        total += jnp.sum(behind[m] * (spread * pulled[at] + dot(way, pushed[at])), axis=0)
     return total
 
 
@@ -185,7 +191,8 @@ def _modes_ito(task: Task, residual: Array, layers: Layers) -> Array:
     way = jnp.where(later, before[None] * between * after[:, None], 0)
     weight = before[:, None] ** 2 * after[None] ** 2
     trace = jnp.sum(way * residual, axis=-1, keepdims=True)
-    local = (residual**2 + label_variance(task, residual)) * way
+    heat = (1 + excess_kurtosis(task)) * residual**2 + label_variance(task, residual)
+    local = heat * way
     return jnp.sum(weight * (residual * trace + local), axis=(0, 1))
 
 

@@ -6,10 +6,17 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
+from dlnlab.errors import InputError
 from dlnlab.networks import LinearNetwork, require_linear
 from dlnlab.observables.base import observable
 from dlnlab.observables.per_sample import gram, sample_gradient, sample_rows
-from dlnlab.observables.sensitivity import kernels, label_variance, map_covariance, mode_rates
+from dlnlab.observables.sensitivity import (
+    excess_kurtosis,
+    kernels,
+    label_variance,
+    map_covariance,
+    mode_rates,
+)
 from dlnlab.problem import Problem
 from dlnlab.tasks import Samples
 from dlnlab.typing import Params, Scalar
@@ -22,14 +29,15 @@ from dlnlab.typing import Params, Scalar
 def gradient_covariance_trace(problem: Problem, params: Params) -> Scalar:
     """The trace of Σ, `E‖g‖² − ‖∇ℓ‖²`, exactly and at any size; per unit of η/B.
 
-    Whitened: `Σ_l Tr[(ΔΔᵀ + ς²)A_l] Tr B_l + Tr[Δ B_l Δᵀ A_l]`, `A_l = W_{>l}W_{>l}ᵀ`,
-    `B_l = W_{<l}ᵀW_{<l}`, l over the layers of all pathways. Source: corlouer2026.
+        Whitened: `Σ_l Tr[(ΔΔᵀ + ς²)A_l] Tr B_l + Tr[Δ B_l Δᵀ A_l]`, `A_l = W_{>l}W_{>l}ᵀ`,
+        `B_l = W_{<l}ᵀW_{<l}`, l over the layers of all pathways. Source: corlouer2026.
 
-    >>> from dlnlab.networks import Modes
-    >>> from dlnlab.tasks import Whitened
-    >>> problem = Problem(Modes((2,), 1), Whitened(jnp.array([3.0]), label_noise=1.0))
-    >>> float(gradient_covariance_trace(problem, ((jnp.array([1.0]), jnp.array([1.0])),)))
-    18.0
+        >>> from dlnlab.errors import InputError
+    from dlnlab.networks import Modes
+        >>> from dlnlab.tasks import Whitened
+        >>> problem = Problem(Modes((2,), 1), Whitened(jnp.array([3.0]), label_noise=1.0))
+        >>> float(gradient_covariance_trace(problem, ((jnp.array([1.0]), jnp.array([1.0])),)))
+        18.0
     """
     if isinstance(problem.task, Samples):
         return _sampled_trace(problem, problem.task, params)
@@ -75,7 +83,9 @@ def _white_moments(problem: Problem, params: Params) -> _Moments:
     plain = jnp.einsum("lij,mji->lm", near, near) * jnp.einsum("lij,mji->lm", right, right)
     mixed = jnp.sum((near[:, None] @ turned) * (away @ right[:, None]), axis=(2, 3))
     twice = jnp.einsum("lij,mij->lm", turned, away)
-    trace = jnp.sum(traces) + jnp.trace(twice)
+    pulled = jnp.einsum("oi,lop,pi->li", residual, left, residual)
+    own = jnp.sum(pulled * jnp.einsum("lii->li", right))
+    trace = jnp.sum(traces) + jnp.trace(twice) + excess_kurtosis(problem.task) * own
     return _Moments(trace, jnp.sum(plain + 2 * mixed + twice * twice.T))
 
 
@@ -92,12 +102,18 @@ def noise_anisotropy(problem: Problem, params: Params) -> Scalar:
     ratio `(Tr Σ)²/Tr Σ²`, the effective number of noisy directions. Exact at any size on a whitened
     task. NaN where there is no noise.
 
-    **Raises:** `InputError` beyond 1000 samples.
+    **Raises:** `InputError` beyond 1000 samples, and for matrices whose white inputs are not
+    Gaussian.
     """
     size = ravel_pytree(params)[0].size
     if isinstance(problem.task, Samples):
         inner = gram(problem, problem.task, params)
         return size * jnp.sum(inner**2) / jnp.trace(inner) ** 2
+    if excess_kurtosis(problem.task) and len(problem.network.map_shape) == 2:
+        raise InputError(
+            "the anisotropy of noise is known for Gaussian inputs, and others were given; take the "
+            "eigenvalues of gradient_covariance_spectrum."
+        )
     moments = _white_moments(problem, params)
     return size * moments.squared / moments.trace**2
 

@@ -10,7 +10,8 @@ from dlnlab.observables.base import observable
 from dlnlab.observables.per_sample import mode_updates
 from dlnlab.observables.sensitivity import label_variance
 from dlnlab.problem import Problem
-from dlnlab.tasks import Samples, Task
+from dlnlab.tasks import Samples, Task, require_whitened
+from dlnlab.tasks.laws import white
 from dlnlab.typing import Any, Array, Float, Key, Params
 
 
@@ -54,7 +55,7 @@ def _draw(task: Task, count: int, key: Key[Array, ""], dtype: Any) -> tuple[Arra
         return jnp.asarray(task.inputs)[rows], jnp.asarray(task.outputs)[rows]
     target = jnp.asarray(task.target)
     for_inputs, for_labels = jax.random.split(key)
-    inputs = jax.random.normal(for_inputs, (count, target.shape[-1]), dtype)
+    inputs = white(for_inputs, (count, target.shape[-1]), require_whitened(task).inputs, dtype)
     labels = inputs * target if target.ndim == 1 else inputs @ target.T
     noise = jax.random.normal(for_labels, labels.shape, dtype)
     return inputs, labels + jnp.sqrt(label_variance(task, labels)) * noise

@@ -16,7 +16,7 @@ from dlnlab.networks import LinearNetwork
 from dlnlab.networks.products import dot
 from dlnlab.observables.pathways import coefficients
 from dlnlab.problem import Problem
-from dlnlab.tasks import Samples, Task
+from dlnlab.tasks import Samples, Task, require_whitened
 from dlnlab.typing import Any, Array, Float, Params, Scalar
 
 Layers = tuple[Array, ...]
@@ -106,13 +106,19 @@ def products_before(values: Array, axis: int = 0) -> Array:
 
 def label_variance(task: Task, like: Array) -> Scalar:
     """ς² in the precision of what it is added to."""
-    return jnp.asarray(getattr(task, "label_noise", 0.0), like.dtype) ** 2
+    return jnp.asarray(require_whitened(task).label_noise, like.dtype) ** 2
+
+
+def excess_kurtosis(task: Task) -> float:
+    """`κ − 3` of the entries of the inputs, 0 where they are Gaussian."""
+    return require_whitened(task).kurtosis - 3
 
 
 def map_covariance(problem: Problem, residual: Array, direction: Array) -> Array:
     """`𝒞[A]`: the covariance of the derivative by the map with its component along A."""
-    noise = label_variance(problem.task, residual)
+    noise, excess = label_variance(problem.task, residual), excess_kurtosis(problem.task)
     if residual.ndim == 1:
-        return (2 * residual**2 + noise) * direction
+        return ((2 + excess) * residual**2 + noise) * direction
     inner = residual.T @ direction
-    return residual @ (inner + inner.T) + noise * direction
+    own = excess * jnp.diag(inner) * residual if excess else 0
+    return residual @ (inner + inner.T) + own + noise * direction

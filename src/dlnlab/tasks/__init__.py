@@ -3,8 +3,9 @@
 from dlnlab.tasks import completion, costs, samples, whitened
 from dlnlab.tasks.completion import Completion, low_rank, observed
 from dlnlab.tasks.costs import Convex, convex, huber, logistic
+from dlnlab.tasks.laws import KURTOSIS, Law
 from dlnlab.tasks.samples import Samples, teacher_samples
-from dlnlab.tasks.whitened import Whitened
+from dlnlab.tasks.whitened import Whitened, require_whitened
 
 Task = Whitened | Samples | Completion | Convex
 
@@ -17,8 +18,10 @@ EXAMPLES: tuple[Task, ...] = (
 
 __all__ = [
     "EXAMPLES",
+    "KURTOSIS",
     "Completion",
     "Convex",
+    "Law",
     "Samples",
     "Task",
     "Whitened",
@@ -27,5 +30,6 @@ __all__ = [
     "logistic",
     "low_rank",
     "observed",
+    "require_whitened",
     "teacher_samples",
 ]

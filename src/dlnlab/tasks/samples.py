@@ -7,6 +7,7 @@ import numpy as np
 
 from dlnlab.errors import InputError
 from dlnlab.tasks.basis import in_modes
+from dlnlab.tasks.laws import Law, white
 from dlnlab.typing import Any, Array, Float, Int, Key
 
 
@@ -90,8 +91,9 @@ def teacher_samples(
     label_noise: float | Float[Array, ""] = 0.0,
     held_out: tuple[Any, Any] | None = None,
     basis: tuple[Any, Any] | None = None,
+    law: Law = "gaussian",
 ) -> Samples:
-    """`count` samples of a linear teacher: x ~ N(0, I), `y = Mx + ξ`, ξ ~ N(0, ς²I).
+    """`count` samples of a linear teacher: `y = Mx + ξ`, ξ ~ N(0, ς²I), entries of x of a law.
 
     >>> teacher_samples(jax.random.key(0), jnp.eye(2), 5).inputs.shape
     (5, 2)
@@ -99,7 +101,7 @@ def teacher_samples(
     if count < 1:
         raise InputError(f"a sample has 1 row or more, and {count} were asked for; raise it.")
     input_key, noise_key = jax.random.split(key)
-    inputs = jax.random.normal(input_key, (count, target.shape[1]), target.dtype)
+    inputs = white(input_key, (count, target.shape[1]), law, target.dtype)
     noise = jax.random.normal(noise_key, (count, target.shape[0]), target.dtype)
     return Samples(inputs, inputs @ target.T + label_noise * noise, held_out, basis)
 

@@ -7,11 +7,12 @@ import numpy as np
 
 from dlnlab.errors import InputError
 from dlnlab.tasks.basis import in_modes
+from dlnlab.tasks.laws import KURTOSIS, Law
 from dlnlab.typing import Any, Array, Float
 
 
 class Whitened(eqx.Module):
-    """A linear target seen through whitened inputs: `y = Mx + ξ`, x ~ N(0, I), ξ ~ N(0, ς²I).
+    """A linear target seen through whitened inputs: `y = Mx + ξ`, E[xxᵀ] = I, ξ ~ N(0, ς²I).
 
     The population loss is ½‖W − M‖²_F (its constant ½ d_out ς² left out). The task carries the
     basis of singular vectors in which modes are counted, because where singular values coincide
@@ -19,9 +20,12 @@ class Whitened(eqx.Module):
 
     **Arguments:** `target` is M, `[d_out, d_in]`, or for a network of modes the vector of its
     singular values s, `[mode]`. `label_noise` is ς. `basis` is (U, V), `[d_out, mode]` and
-    `[d_in, mode]`, with UᵀMV diagonal; left out, it is computed.
+    `[d_in, mode]`, with UᵀMV diagonal; left out, it is computed. `inputs` is the law of each of
+    the independent entries of x (for a network of modes: of Vᵀx), which only the noise of batches
+    depends on.
 
-    **Raises:** `InputError` where the target is neither a vector nor a matrix.
+    **Raises:** `InputError` where the target is neither a vector nor a matrix, ς is negative, or
+    the law is none of those known.
 
     >>> Whitened(np.diag([3.0, 1.0])).strengths
     array([3., 1.])
@@ -32,13 +36,19 @@ class Whitened(eqx.Module):
     left: Float[Array, "out mode"] | None
     right: Float[Array, "in mode"] | None
     label_noise: float | Float[Array, ""]
+    inputs: Law = eqx.field(static=True)
+    noisy: bool = eqx.field(static=True)
+    """Whether labels may be noisy: False where ς was given as the plain number 0."""
 
     def __init__(
         self,
         target: Float[Array | np.ndarray, "..."],
         label_noise: float | Float[Array, ""] = 0.0,
         basis: tuple[Any, Any] | None = None,
+        inputs: Law = "gaussian",
     ) -> None:
+        _check_whitened(label_noise, inputs)
+        self.inputs, self.noisy = inputs, _known(label_noise) != 0
         # Plain NumPy stays NumPy, so that an example made at import does not wake the device.
         xp = jnp if isinstance(target, jax.Array) else np
         self.target = xp.asarray(target)
@@ -53,5 +63,45 @@ class Whitened(eqx.Module):
                 f"{self.target.shape} was given; pass a matrix, or a vector for a network of modes."
             )
 
+    @property
+    def kurtosis(self) -> float:
+        """`E[x_i⁴]` of each input."""
+        return KURTOSIS[self.inputs]
 
-EXAMPLES = (Whitened(np.diag([3.0, 2.0, 1.0])), Whitened(np.array([3.0, 2.0, 1.0])))
+
+def _known(value: Any) -> float | None:
+    """The value of a number; none of one that is being traced."""
+    return None if isinstance(value, jax.core.Tracer) else float(value)
+
+
+def _check_whitened(label_noise: Any, inputs: str) -> None:
+    given = _known(label_noise)
+    if given is not None and not 0 <= given < np.inf:
+        raise InputError(
+            f"label_noise is a standard deviation, 0 or more, and {given:g} was given; change its "
+            "sign."
+        )
+    if inputs not in KURTOSIS:
+        raise InputError(
+            f"there is no law of inputs {inputs!r}; choose one of {', '.join(KURTOSIS)}."
+        )
+
+
+def require_whitened(task: Any) -> Whitened:
+    """The task, if it says by which law its inputs are drawn.
+
+    **Raises:** `InputError` where it does not.
+    """
+    if isinstance(task, Whitened):
+        return task
+    raise InputError(
+        f"the noise of batches is that of samples or of white inputs, and a {type(task).__name__} "
+        "task has neither; pass dlnlab.Whitened or dlnlab.Samples."
+    )
+
+
+EXAMPLES = (
+    Whitened(np.diag([3.0, 2.0, 1.0])),
+    Whitened(np.array([3.0, 2.0, 1.0])),
+    Whitened(np.diag([3.0, 2.0, 1.0]), label_noise=0.5, inputs="laplace"),
+)

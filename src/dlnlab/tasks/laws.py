@@ -1,0 +1,30 @@
+"""The laws that white inputs may have."""
+
+from typing import Literal
+
+import jax
+
+from dlnlab.typing import Any, Array, Float, Key
+
+Law = Literal["gaussian", "rademacher", "uniform", "laplace"]
+"""Laws of mean 0 and variance 1."""
+
+KURTOSIS: dict[Law, float] = {"gaussian": 3.0, "rademacher": 1.0, "uniform": 1.8, "laplace": 6.0}
+"""`E[x⁴]` of each law."""
+
+
+def white(key: Key[Array, ""], shape: tuple[int, ...], law: Law, dtype: Any) -> Float[Array, "..."]:
+    """Independent numbers of a law of mean 0 and variance 1.
+
+    >>> sorted(set(white(jax.random.key(0), (9,), "rademacher", "float32").tolist()))
+    [-1.0, 1.0]
+    """
+    match law:
+        case "gaussian":
+            return jax.random.normal(key, shape, dtype)
+        case "rademacher":
+            return jax.random.rademacher(key, shape, dtype)
+        case "uniform":
+            return jax.random.uniform(key, shape, dtype, -(3**0.5), 3**0.5)
+        case "laplace":
+            return jax.random.laplace(key, shape, dtype) / 2**0.5
