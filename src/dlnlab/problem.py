@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from dlnlab.errors import InputError
 from dlnlab.networks import LinearNetwork, Network, pathway_products, product
 from dlnlab.tasks import Samples, Task
-from dlnlab.typing import Any, Array, Params, Scalar
+from dlnlab.typing import Any, Array, Float, Params, Scalar
 
 
 class Problem(eqx.Module):
@@ -70,6 +70,34 @@ class Problem(eqx.Module):
     def gradient(self, params: Params) -> Params:
         """`∇ℓ`, by reverse-mode differentiation."""
         return jax.grad(self.loss)(params)
+
+    def per_sample_gradients(
+        self,
+        params: Params,
+        inputs: Float[Array, "sample in"],
+        outputs: Float[Array, "sample out"],
+    ) -> Params:
+        """The gradient of `½‖f(x_k) − y_k‖²` by each sample alone, whose mean is a batch's `∇ℓ_B`.
+
+        Their covariance over the law of the samples is Σ, the noise of a batch of one; B of them
+        leave Σ/B.
+
+        **Returns:** as the parameters, with the samples in a first axis.
+
+        >>> from dlnlab.networks import square
+        >>> from dlnlab.tasks import Whitened
+        >>> problem = Problem(square(1, (1,)), Whitened(jnp.ones((1, 1))))
+        >>> inputs, outputs = jnp.array([[1.0], [2.0]]), jnp.array([[1.0], [0.0]])
+        >>> params = ((jnp.array([[3.0]]),),)
+        >>> problem.per_sample_gradients(params, inputs, outputs)[0][0].ravel().tolist()
+        [2.0, 12.0]
+        """
+
+        def loss(params: Params, x: Array, y: Array) -> Scalar:
+            return jnp.sum(_misfit(self.network, params, x[None], y[None]) ** 2) / 2
+
+        gradients: Params = jax.vmap(jax.grad(loss), (None, 0, 0))(params, inputs, outputs)
+        return gradients
 
     def hessian_vector(self, params: Params, tangent: Params) -> Params:
         """`∇²ℓ · v`, forward over reverse."""

@@ -3,7 +3,7 @@
 import importlib.metadata
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -29,13 +29,16 @@ def label(
     points: Grid,
     works: Sequence[Any],
     indices: Sequence[np.ndarray[Any, Any]],
-    rates: np.ndarray[Any, Any],
+    beside: Mapping[str, Any],
     observe: Sequence[Observable],
     statistics: Sequence[Statistic],
     *,
     interrupted: bool,
 ) -> xr.Dataset:
-    """One Dataset from the arrays of all groups, padded with NaN to a common shape."""
+    """One Dataset from the arrays of all groups, padded with NaN to a common shape.
+
+    **Arguments:** `beside` are coordinates along the recorded steps: their time, say.
+    """
     moments, is_map = works[0].moments, works[0].shape.is_map
     axis = "step" if is_map else "time"
     variables = {}
@@ -50,7 +53,7 @@ def label(
         dims, attrs = _described(name, owners, whole.ndim - 2)
         shape = (*points.shape, *whole.shape[1:])
         variables[name] = ((*points.axes, axis, *dims), whole.reshape(shape), attrs)
-    measured = xr.Dataset(variables, coords=_coords(points, moments, axis, rates))
+    measured = xr.Dataset(variables, coords=_coords(points, moments, axis, beside))
     for dim in set(measured.dims) - set(measured.coords):
         measured.coords[dim] = np.arange(measured.sizes[dim])
     measured.attrs["provenance"] = json.dumps(_provenance(points, works), ensure_ascii=False)
@@ -120,7 +123,7 @@ def _of(owner: Statistic, part: str) -> dict[str, Any]:
 
 
 def _coords(
-    points: Grid, moments: np.ndarray[Any, Any], axis: str, rates: np.ndarray[Any, Any]
+    points: Grid, moments: np.ndarray[Any, Any], axis: str, beside: Mapping[str, Any]
 ) -> dict[str, Any]:
     coords: dict[str, Any] = {}
     for name, value in points.fixed.items():
@@ -134,22 +137,7 @@ def _coords(
         shown = list(values) if plain else [points.label(name, value) for value in values]
         coords[name] = (name, np.asarray(shown), {"symbol": parameter.coordinate.symbol})
     coords[axis] = (axis, moments)
-    if axis == "step":
-        coords["time"] = _times(points, moments, rates)
-    return coords
-
-
-def _times(points: Grid, moments: np.ndarray[Any, Any], rates: np.ndarray[Any, Any]) -> Any:
-    """`time = learning rate × step`, over those axes on which the learning rate varies."""
-    by_axis = rates.reshape(points.shape)
-    varying: list[str] = []
-    for position, name in reversed(list(enumerate(points.axes))):
-        first = by_axis.take([0], axis=position)
-        if np.array_equal(np.broadcast_to(first, by_axis.shape), by_axis, equal_nan=True):
-            by_axis = by_axis.take(0, axis=position)
-        else:
-            varying.insert(0, name)
-    return ((*varying, "step"), by_axis[..., None] * moments, {"long_name": "learning rate × step"})
+    return coords | dict(beside)
 
 
 def _provenance(points: Grid, works: Sequence[Any]) -> dict[str, Any]:
@@ -166,7 +154,7 @@ def _provenance(points: Grid, works: Sequence[Any]) -> dict[str, Any]:
         "dtype": next((str(a.dtype) for a in arrays if a.dtype.kind == "f"), "float64"),
         "tile": [work.shape.tile for work in works],
         "loss": "half the squared Frobenius distance to the target",
-        "time": "learning rate times step",
+        "time": "sum of the learning rates",
     }
 
 

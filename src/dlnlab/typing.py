@@ -3,7 +3,7 @@
 from typing import Any
 
 import jax
-from jaxtyping import Array, Bool, Float, Int, Key, PyTree
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree, UInt32
 
 Params = tuple[tuple[Float[Array, "..."], ...], ...]
 """Parameters of a network: `params[h][l]` is layer l of pathway h, an array of its own."""
@@ -22,5 +22,6 @@ __all__ = [
     "Params",
     "PyTree",
     "Scalar",
+    "UInt32",
     "jax",
 ]

@@ -3,9 +3,13 @@
 import abc
 
 import equinox as eqx
+import jax
+import numpy as np
 
+from dlnlab.dynamics.phases import Phase
+from dlnlab.errors import InputError
 from dlnlab.problem import Problem
-from dlnlab.typing import Any, Array, Key, Params, Scalar
+from dlnlab.typing import Any, Array, Int, Key, Params, Scalar
 
 
 class Map(eqx.Module):
@@ -24,6 +28,17 @@ class Map(eqx.Module):
     def step(self, problem: Problem, params: Params, memory: Any) -> tuple[Params, Any]:
         """The parameters and the memory after one step."""
 
+    def step_at(
+        self, index: Int[Array, ""], problem: Problem, params: Params, memory: Any
+    ) -> tuple[Params, Any]:
+        """The same for a driver, which knows that all lanes stand at step `index` (from 0)."""
+        return self.step(problem, params, memory)
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """How long the steps take: each the learning rate, unless a dynamics says otherwise."""
+        return (Phase(0, self.learning_rate, {"learning_rate": self.learning_rate}),)
+
 
 class Flow(eqx.Module):
     """A dynamics in continuous time, `θ̇ = velocity(θ)`, integrated with error control.
@@ -41,3 +56,23 @@ class Flow(eqx.Module):
 
 
 Dynamics = Map | Flow
+
+
+def known(value: Any) -> float | None:
+    """The value of a number; none of one that is being traced, or stands for many."""
+    if isinstance(value, jax.core.Tracer) or not isinstance(value, float | int | np.number | Array):
+        return None
+    return float(value) if np.ndim(value) == 0 else None
+
+
+def require_key(key: Key[Array, ""] | None) -> Key[Array, ""]:
+    """The run's key, for a dynamics that draws.
+
+    **Raises:** `InputError` where the run has none.
+    """
+    if key is None:
+        raise InputError(
+            "the dynamics draws at random and the run has no key; pass "
+            "Run(…, key=jax.random.key(seed))."
+        )
+    return key

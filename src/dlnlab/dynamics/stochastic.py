@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dlnlab.dynamics.base import Map
+from dlnlab.dynamics.base import Map, require_key
+from dlnlab.dynamics.phases import Phase
 from dlnlab.errors import InputError
 from dlnlab.problem import Problem
 from dlnlab.tasks import Samples, Whitened, teacher_samples
@@ -29,8 +30,8 @@ class StochasticGradientDescent(Map):
 
     On samples a batch is `batch_size` of them: in epochs, a fresh random order each, of which an
     incomplete last batch is dropped, or each drawn with replacement. On a whitened task a batch is
-    fresh: x ~ N(0, I), `y = Mx + ξ` (online). The loss is half the mean squared error over the
-    batch, so that its mean gradient is that of the task.
+    fresh: x of the task's law of inputs, `y = Mx + ξ` (online). The loss is half the mean squared
+    error over the batch, so that its mean gradient is that of the task.
 
     **Arguments:** `learning_rate` is η > 0, `batch_size` B, `momentum` is β (0 keeps no velocity),
     `replacement` is `"epochs"` or `"with"`.
@@ -44,12 +45,13 @@ class StochasticGradientDescent(Map):
     momentum: float = eqx.field(static=True, default=0.0)
     replacement: Replacement = eqx.field(static=True, default="epochs")
 
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        told = {"learning_rate": self.learning_rate, "batch_size": self.batch_size}
+        return (Phase(0, self.learning_rate, told),)
+
     def init(self, problem: Problem, params: Params, key: Key[Array, ""] | None) -> Noise:
-        if key is None:
-            raise InputError(
-                "mini-batches are drawn at random and the run has no key; pass "
-                "Run(…, key=jax.random.key(seed))."
-            )
+        key = require_key(key)
         if self.batch_size < 1:
             raise InputError(f"a batch has 1 sample or more, and {self.batch_size} was given.")
         count = len(problem.task.inputs) if isinstance(problem.task, Samples) else np.inf
@@ -97,7 +99,12 @@ def _fresh(key: Key[Array, ""], task: Whitened, dynamics: StochasticGradientDesc
         )
     made: Float[Array, ...] = jnp.asarray(task.target)
     return teacher_samples(
-        key, made, dynamics.batch_size, task.label_noise, basis=(task.left, task.right)
+        key,
+        made,
+        dynamics.batch_size,
+        task.label_noise,
+        basis=(task.left, task.right),
+        law=task.inputs,
     )
 
 

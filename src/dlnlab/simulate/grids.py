@@ -10,12 +10,12 @@ import numpy as np
 import xarray as xr
 
 from dlnlab import results
-from dlnlab.dynamics.base import Map
 from dlnlab.errors import InputError
 from dlnlab.run import Run, as_arrays
 from dlnlab.schedule import Schedule
 from dlnlab.schema import Grid, Group, Parameter, grid
 from dlnlab.simulate import limits
+from dlnlab.simulate.clock import Coordinates, clock, coordinates, joined
 from dlnlab.simulate.moment import Statistics
 from dlnlab.simulate.program import Program, Shapes, shapes
 from dlnlab.simulate.record import Observe
@@ -164,11 +164,13 @@ def _simulate(
     with jax.enable_x64(True):
         limits.check_names(observe, statistics)
         works = _works(points, groups, steps, time, schedule, observe, statistics)
-        rates = np.full(points.size, np.nan)
-        for work, (_, _, indices) in zip(works, groups, strict=True):
-            rates[indices] = work.rates
+        indices = [lanes for _, _, lanes in groups]
+        beside: Coordinates = {}
+        if works[0].shape.is_map:
+            whole = joined([work.clock for work in works], indices, points.size)
+            beside = coordinates(whole, points, works[0].moments)
         label = functools.partial(
-            results.label, points, works, [g[2] for g in groups], rates, observe, statistics
+            results.label, points, works, indices, beside, observe, statistics
         )
         try:
             execute(works, threads, monitor)
@@ -189,39 +191,25 @@ def _works(
     programs = [Program(source, observe, statistics) for source, _, _ in groups]
     found = [shapes(p, columns) for p, (_, columns, _) in zip(programs, groups, strict=True)]
     is_map = limits.same_kind([shape.is_map for shape in found])
-    rates = [_rates(p, c) for p, (_, c, _) in zip(programs, groups, strict=True)]
-    horizons = [limits.horizon(is_map, steps, time, rate) for rate in rates]
+    clocks = [clock(p, columns) for p, (_, columns, _) in zip(programs, groups, strict=True)]
+    horizons = [limits.horizon(is_map, steps, time, c.lanes, c.steps) for c in clocks]
     total = max(horizon.max() for horizon in horizons)
     count = schedule.count(float(total), is_map)
-    limits.check_size([s.row_bytes for s in found], [len(r) for r in rates], count)
+    limits.check_size([s.row_bytes for s in found], [c.lanes for c in clocks], count)
     limits.check_length(
         [s.operations for s in found],
         [s.tile for s in found],
-        [len(rate) for rate in rates],
+        [c.lanes for c in clocks],
         int(total),
         is_map,
     )
     moments = schedule.steps(int(total)) if is_map else schedule.times(float(total))
     return [
-        Work(program, columns, moments, horizon, rate, shape.cut(len(moments)))
-        for program, (_, columns, _), horizon, rate, shape in zip(
-            programs, groups, horizons, rates, found, strict=True
+        Work(program, columns, moments, horizon, each, shape.cut(len(moments)))
+        for program, (_, columns, _), horizon, each, shape in zip(
+            programs, groups, horizons, clocks, found, strict=True
         )
     ]
-
-
-def _rates(program: Program, columns: PyTree) -> np.ndarray[Any, Any]:
-    """The learning rate of each lane (NaN for a flow)."""
-    return np.asarray(_rate(program)(columns), dtype=float)
-
-
-@functools.lru_cache(maxsize=64)
-def _rate(program: Program) -> Callable[[PyTree], Any]:
-    def rate(lane: PyTree) -> Any:
-        dynamics = program.run(lane).dynamics
-        return dynamics.learning_rate if isinstance(dynamics, Map) else jnp.nan
-
-    return jax.jit(jax.vmap(rate))
 
 
 __all__ = ["DEFAULT_SCHEDULE", "InputError", "Shapes", "simulate", "simulate_grid"]

@@ -1,7 +1,7 @@
 """What cannot be carried out is found here, by counting, before anything is computed."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -54,19 +54,26 @@ def same_kind(are_maps: Sequence[bool]) -> bool:
 
 
 def horizon(
-    is_map: bool, steps: int | None, time: float | None, rates: np.ndarray[Any, Any]
+    is_map: bool,
+    steps: int | None,
+    time: float | None,
+    lanes: int,
+    nearest: Callable[[float], np.ndarray[Any, Any]],
 ) -> np.ndarray[Any, Any]:
-    """The last step of each lane, or for a flow its last time."""
+    """The last step of each lane, or for a flow its last time.
+
+    **Arguments:** `nearest` tells how many steps of each lane come nearest to a time.
+    """
     if (steps is None) == (time is None):
         given = "neither was" if steps is None else "both were"
         raise InputError(f"one of steps and time says how far to run, and {given} given.")
     if not is_map:
         if time is None:
             raise InputError(f"a flow has no steps, and steps={steps} was given; give a time.")
-        return np.full(len(rates), _positive("time", time), dtype=float)
+        return np.full(lanes, _positive("time", time), dtype=float)
     if steps is not None:
-        return np.full(len(rates), int(_positive("steps", steps)), dtype=np.int64)
-    wanted = np.round(_positive("time", time) / rates)
+        return np.full(lanes, int(_positive("steps", steps)), dtype=np.int64)
+    wanted = nearest(_positive("time", time))
     if not np.all((wanted >= 1) & (wanted < 2**53)):
         raise InputError(
             f"time {time:g} takes {wanted.max():.3g} steps at the smallest learning rate given and "

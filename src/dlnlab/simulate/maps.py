@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from dlnlab.dynamics import phases
 from dlnlab.dynamics.base import Map
 from dlnlab.run import Run
 from dlnlab.simulate.entries import Entrywise, apart, together
@@ -60,14 +61,14 @@ def _step(run: Run, statistics: Statistics, lane: Lane, index: Array, horizon: A
     assert isinstance(dynamics, Map)
 
     def move(params: Params) -> tuple[Params, Any]:
-        return dynamics.step(problem, params, lane.memory)
+        return dynamics.step_at(index - 1, problem, params, lane.memory)
 
     def pushforward(tangent: Params) -> Params:
         return jax.jvp(lambda p: move(p)[0], (lane.params,), (tangent,))[1]
 
     after, memory = move(lane.params)
-    rate = jnp.asarray(dynamics.learning_rate, lane.time.dtype)
-    time = (index * rate).astype(lane.time.dtype)
+    rate = phases.rate(dynamics.phases, index - 1).astype(lane.time.dtype)
+    time = phases.times(dynamics.phases, index).astype(lane.time.dtype)
     active = (lane.status == Status.RUNNING) & (index <= horizon)
     # Numbers that are not finite are looked for in the parameters: to ask the loss would cost
     # another pass through all layers. A loss that has overflowed already is seen when recorded.

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from dlnlab.simulate.clock import Clock
 from dlnlab.simulate.program import Plan, Program, Shapes, compiled
 from dlnlab.typing import Any, PyTree
 
@@ -44,11 +45,11 @@ class Work:
         columns: PyTree,
         moments: np.ndarray[Any, Any],
         horizon: np.ndarray[Any, Any],
-        rates: np.ndarray[Any, Any],
+        clock: Clock,
         shape: Shapes,
     ) -> None:
         self.program, self.columns, self.moments, self.horizon = program, columns, moments, horizon
-        self.rates, self.shape = rates, shape
+        self.clock, self.shape = clock, shape
         self.lanes = len(horizon)
         self.arrays: Arrays = {
             name: np.full((self.lanes, len(moments), *s.shape), _missing(s.dtype), s.dtype)
