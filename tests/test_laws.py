@@ -103,7 +103,13 @@ def test_observables(example, dtype):
     )
 
 
-NEED_LAYERS = {"layer_singular_values", "svs_error", "balance_gap"}
+NEED_LAYERS = {
+    "layer_singular_values",
+    "svs_error",
+    "balance_gap",
+    "balance_error",
+    "mode_ito_drift",
+}
 
 
 @pytest.mark.parametrize("example", observables.EXAMPLES, ids=named)
@@ -121,8 +127,20 @@ def test_a_test_loss_needs_samples_held_out():
         observables.test_loss(laws.some_problem(square(2, (2,))), None)
 
 
-# A test loss needs samples, a matrix has a basis, and a trace counts directions that modes lack.
-NOT_BASELESS = {"test_loss", "end_to_end", "hessian_trace", "hessian_density"}
+# A test loss needs samples, a matrix has a basis, a trace counts directions that modes lack, and
+# other samples are drawn.
+NOT_BASELESS = {
+    "test_loss",
+    "end_to_end",
+    "hessian_trace",
+    "hessian_density",
+    "parameters",
+    "gradient_covariance",
+    "gradient_covariance_spectrum",
+    "gradient_covariance_trace",
+    "noise_anisotropy",
+    "sampled_mode_diffusion",
+}
 BASELESS = [o for o in observables.EXAMPLES if o.name not in NOT_BASELESS]
 
 

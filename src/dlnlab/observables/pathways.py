@@ -1,6 +1,7 @@
 """What each pathway carries, and how it is divided between pathways and layers."""
 
 import functools
+from collections.abc import Callable
 
 import jax.numpy as jnp
 
@@ -58,11 +59,35 @@ def balance_gap(problem: Problem, params: Params) -> Float[Array, " pathway"]:
         inner = network.compose(network.transpose(later), later)
         return jnp.linalg.norm(inner - network.compose(earlier, network.transpose(earlier)))
 
-    def largest(pathway: tuple[Array, ...]) -> Array:
-        gaps = [gap(a, b) for a, b in zip(pathway, pathway[1:], strict=False)]
-        return functools.reduce(jnp.maximum, gaps, jnp.zeros((), pathway[0].dtype))
+    return jnp.stack([_largest(gap, pathway) for pathway in network.expand(params)])
 
-    return jnp.stack([largest(pathway) for pathway in network.expand(params)])
+
+@observable(
+    dims=("pathway",),
+    symbol="ε_bal",
+    formula="max_l ‖X − Y‖_F/√(‖X‖²_F + ‖Y‖²_F), X = W_{h,l+1}ᵀW_{h,l+1}, Y = W_{h,l}W_{h,l}ᵀ",
+)
+def balance_error(problem: Problem, params: Params) -> Float[Array, " pathway"]:
+    """The largest relative imbalance of adjacent layers: 0 balanced, 1 where they share nothing.
+
+    `balance_gap` over the size of what is compared. Since X and Y are positive semidefinite,
+    `‖X − Y‖² ≤ ‖X‖² + ‖Y‖²`, with equality where one layer reads nothing of what the other writes.
+    """
+    network = require_linear(problem.network)
+
+    def error(earlier: Array, later: Array) -> Array:
+        reads = network.compose(network.transpose(later), later)
+        writes = network.compose(earlier, network.transpose(earlier))
+        size = jnp.sqrt(jnp.sum(reads**2) + jnp.sum(writes**2))
+        return jnp.linalg.norm(reads - writes) / jnp.where(size > 0, size, 1)
+
+    return jnp.stack([_largest(error, pathway) for pathway in network.expand(params)])
+
+
+def _largest(gap: Callable[[Array, Array], Array], pathway: tuple[Array, ...]) -> Array:
+    """The largest over pairs of adjacent layers."""
+    gaps = [gap(earlier, later) for earlier, later in zip(pathway, pathway[1:], strict=False)]
+    return functools.reduce(jnp.maximum, gaps, jnp.zeros((), pathway[0].dtype))
 
 
 @observable(
@@ -87,4 +112,4 @@ def conserved_z(problem: Problem, params: Params) -> Float[Array, "pathway mode"
     return charges[:1] - charges
 
 
-EXAMPLES = (mode_values, shares, pathway_norms, balance_gap, conserved_z)
+EXAMPLES = (mode_values, shares, pathway_norms, balance_gap, balance_error, conserved_z)
