@@ -570,6 +570,16 @@ class Example(NamedTuple):
     nowhere: tuple[str, ...] = ()
 
 
+ONE_MODE_IN_NOISE = {
+    "depth": 4,
+    "target": 1.0,
+    "label_noise": 0.2,
+    "learning_rate": 1e-3,
+    "batch_size": 1,
+}
+MODES_IN_NOISE = {**ONE_MODE_IN_NOISE, "values": [0.5, 0.25], "targets": [1.0, 0.5]}
+del MODES_IN_NOISE["target"]
+
 PREDICTION_EXAMPLES: dict[str, Example] = {
     "balance_gap_next": Example(
         {"gap": 0.5, "residual": -0.3, "other_values": [0.8], "learning_rate": 0.1}
@@ -671,6 +681,49 @@ PREDICTION_EXAMPLES: dict[str, Example] = {
     "saddle_distance_exponent": Example({"gamma": 1.5}),
     "minimum_distance_exponent": Example({"gamma": 0.8, "depth": 4}),
     "two_layer_value": Example({"time": [0.0, 1.0], "start": 0.1, "target": 1.0, "gap": -0.5}),
+    "balanced_values": Example(
+        {"layers": [np.diag([1.0, 0.5]), np.diag([1.0, 0.5])], "target": np.diag([3.0, 2.0])},
+        {
+            "aligned": {"layers": [np.array([[1.0, 0.1], [0.1, 0.5]])] * 2},
+            "balanced": {"layers": [np.diag([1.0, 0.5]), np.diag([1.1, 0.5])]},
+        },
+    ),
+    "mode_drift": Example({"values": [0.5, 0.25], "targets": [1.0, 0.5], "depth": 3}),
+    "mode_diffusion": Example(MODES_IN_NOISE),
+    "ito_drift": Example(MODES_IN_NOISE),
+    "noise_peak": Example(
+        {"depth": 4, "target": 2.0, "label_noise": 0.2},
+        {"little_label_noise": {"label_noise": 2.0}},
+        nowhere=("little_label_noise",),
+    ),
+    "peak_lag": Example(
+        {"start": 0.01, "target": 2.0, "depth": 4, "label_noise": 0.2},
+        {"little_label_noise": {"label_noise": 2.0}},
+        nowhere=("little_label_noise",),
+    ),
+    "stationary_mean": Example(
+        ONE_MODE_IN_NOISE, {"has_a_law": {"depth": 2, "learning_rate": 2.0}}, nowhere=("has_a_law",)
+    ),
+    "stationary_variance": Example(
+        ONE_MODE_IN_NOISE, {"has_a_law": {"depth": 2, "learning_rate": 2.0}}, nowhere=("has_a_law",)
+    ),
+    "gaussian_variance": Example(
+        ONE_MODE_IN_NOISE, {"small_noise": {"label_noise": 5.0, "learning_rate": 0.1}}
+    ),
+    "expected_balance_gap": Example(
+        {
+            "gap": 0.5,
+            "residual": -0.3,
+            "other_values": [0.8],
+            "label_noise": 0.2,
+            "learning_rate": 0.1,
+            "batch_size": 2,
+        }
+    ),
+    "collapse_edge": Example({"target": 2.0, "label_noise": 0.2, "batch_size": 2}),
+    "collapse_probability": Example(
+        {"start": 0.1, "target": 1.0, "learning_rate": 3.0, "batch_size": 2}
+    ),
 }
 
 

@@ -148,7 +148,9 @@ def _circle(bits: Array, dtype: Any) -> tuple[Array, Array]:
 def _polynomial(x: Array, coefficients: list[float]) -> Array:
     """`Σ_k c_k x^k`, by Horner's rule."""
     *others, last = coefficients
-    return functools.reduce(lambda whole, c: whole * x + c, reversed(others), jnp.full_like(x, last))
+    return functools.reduce(
+        lambda whole, c: whole * x + c, reversed(others), jnp.full_like(x, last)
+    )
 
 
 _normals = Primitive("normals")

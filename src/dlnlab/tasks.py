@@ -10,7 +10,6 @@ import numpy as np
 from dlnlab.errors import InputError
 from dlnlab.typing import Any, Array, Float, Int, Key
 
-
 Law = Literal["gaussian", "rademacher", "uniform", "laplace"]
 """Laws of mean 0 and variance 1."""
 
@@ -73,7 +72,6 @@ class Whitened(eqx.Module):
                 f"a target has one axis (modes) or two (outputs, inputs), and the shape "
                 f"{self.target.shape} was given; pass a matrix, or a vector for a network of modes."
             )
-
 
     @property
     def kurtosis(self) -> float:

@@ -7,6 +7,7 @@ import pytest
 
 from dlnlab import theory
 from dlnlab.theory.curvature import spectrum
+from dlnlab.theory.noise import noise
 from dlnlab.theory.orbits import orbit
 from dlnlab.theory.stability import stability
 
@@ -110,6 +111,38 @@ def test_the_regime_of_a_start(dln, gamma, answer):
     assert list(found) == ["regime", "saddle_distance_exponent", "minimum_distance_exponent"]
     assert found["regime"] == answer[0]
     assert tuple(found.values())[1:] == pytest.approx(answer[1:], abs=1e-12)
+
+
+NOISE = "predict noise --depth {} --target {} --learning-rate {} --label-noise {} --batch-size {}"
+
+
+@pytest.mark.parametrize(
+    "asked", [(4, 1.0, 1e-3, 0.2, 1), (2, 2.0, 0.05, 1.5, 3), (3, 0.5, 0.01, 0.0, 1)]
+)
+def test_json_of_noise(dln, asked):
+    found = json.loads(dln(*NOISE.format(*asked).split(), "--json").out)
+    assert found == noise(*asked)._asdict()
+    assert found["reason"] is None
+    assert found["stationary_mean"] > 0
+
+
+def test_noise_without_a_peak_or_a_law(dln):
+    flat = json.loads(dln(*NOISE.format(2, 1.0, 0.01, 0.6, 1).split(), "--json").out)
+    assert (flat["peak"], flat["peak_is_global"]) == (None, False)
+    assert (flat["label_noise_peak_limit"], flat["reason"]) == (0.5, None)
+    gone = json.loads(dln(*NOISE.format(2, 1.0, 1.5, 0.2, 1).split(), "--json").out)
+    assert (gone["stationary_mean"], gone["stationary_variance"]) == (None, None)
+    assert gone["reason"].endswith("lower learning_rate below 0.980392.")
+    assert gone["gaussian_variance"] == pytest.approx(1.5 * 0.04, rel=1e-12)
+    local = json.loads(dln(*NOISE.format(2, 1.0, 0.01, 0.45, 1).split(), "--json").out)
+    assert (local["peak"] is not None, local["peak_is_global"]) == (True, False)
+    said = dln(*NOISE.format(2, 1.0, 1.5, 0.0, 1).split()).out
+    assert "ends at 0 or at its target" in said
+
+
+def test_batches_of_one_and_no_label_noise_unless_said_otherwise(dln):
+    said = dln("predict", "noise", "--depth=3", "--target=1", "--learning-rate=0.01", "--json")
+    assert json.loads(said.out) == noise(3, 1.0, 0.01, 0.0, 1)._asdict()
 
 
 def test_the_table_says_what_the_fields_mean(dln):

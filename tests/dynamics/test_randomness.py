@@ -52,7 +52,9 @@ def test_numbers_are_normal():
     for power in range(1, 5):
         error = np.sqrt(variance[power - 1] / len(x))
         assert abs(np.mean(x**power) - wanted[power - 1]) < 4.5 * error
-    assert np.isfinite(np.asarray(randomness._log(jnp.array([0, 2**32 - 1], "uint32"), "float64"))).all()
+    assert np.isfinite(
+        np.asarray(randomness._log(jnp.array([0, 2**32 - 1], "uint32"), "float64"))
+    ).all()
 
 
 def test_seeds_steps_and_places_are_uncorrelated():

@@ -83,7 +83,9 @@ def test_coordinates_stand_over_the_axes_that_they_depend_on():
     swept = EXPERIMENT.measure(later=(0.01, 0.02), seed=(0, 1, 2))
     assert swept.time.dims == swept.step_learning_rate.dims == ("later", "step")
     np.testing.assert_allclose(swept.time[:, -1], 5 * 0.1 + 7 * np.array([0.01, 0.02]))
-    np.testing.assert_allclose(swept.step_learning_rate[:, [0, 4, 5, 12]], [[0.1, 0.1, r, r] for r in (0.01, 0.02)])
+    np.testing.assert_allclose(
+        swept.step_learning_rate[:, [0, 4, 5, 12]], [[0.1, 0.1, r, r] for r in (0.01, 0.02)]
+    )
     lane = EXPERIMENT.measure(later=0.02, seed=2)
     np.testing.assert_array_equal(lane.loss, swept.loss.sel(later=0.02, seed=2))
 

@@ -127,5 +127,3 @@ def _trace_of_layer(task: Whitened, later: Array, residual: Array, earlier: Arra
     if task.noisy:
         found = found + task.label_noise**2 * jnp.sum(later**2) * jnp.sum(rows)
     return found
-
-

@@ -12,6 +12,7 @@ from dlnlab.theory import (
     curvature,
     escape,
     modes,
+    noise,
     orbits,
     regimes,
     stability,
@@ -27,6 +28,7 @@ TOPICS: tuple[Callable[..., Any], ...] = (
     transverse.transverse,
     escape.escape,
     regimes.regime,
+    noise.noise,
 )
 """Typed functions that return a NamedTuple: their signatures are flags, their fields JSON keys."""
 
@@ -40,5 +42,6 @@ PREDICTIONS: tuple[Prediction, ...] = (
     *two_layers.PREDICTIONS,
     *escape.PREDICTIONS,
     *regimes.PREDICTIONS,
+    *noise.PREDICTIONS,
 )
 """Every prediction of the package; the law tests run through it."""
