@@ -3,7 +3,7 @@
 import mpmath as mp
 import numpy as np
 import pytest
-from scipy.integrate import cumulative_simpson
+from scipy.integrate import cumulative_simpson, simpson
 from scipy.optimize import minimize_scalar
 from scipy.stats import norm, t
 
@@ -305,6 +305,31 @@ def test_two_layers_have_a_law_only_below_the_edge_of_collapse():
         stationary_mean(2, 1.5, 0.4, 1.001 * edge, 3)
     for depth in (1, 3, 4):
         assert no_law(depth, 1.5, 0.4, 10 * edge, 3) is None
+
+
+@pytest.mark.parametrize("part", [0.9, 0.99, 0.999])
+def test_close_to_the_edge_of_collapse_the_foot_is_counted_to_its_end(part):
+    """Mass lies down to w = e^{−1/κ}: Simpson's rule in ln w = ∓sinh t, far beyond any float."""
+    level = 0.4
+    rate = part * float(collapse_edge(1.0, level, 1))
+    law = stationary_law(2, 1.0, level, rate, 1)
+
+    def side(sign, end):
+        """∫ p and ∫ wp on one side of the target, without the norm."""
+        t = np.linspace(0, np.arcsinh(end), 200_001)
+        logs, pace = sign * np.sinh(t), np.cosh(t)
+        w = np.exp(logs)
+        strength = 2 * (1 - w) ** 2 + level**2
+        exponent = cumulative_simpson(sign * (1 - w) / (rate * strength) * pace, x=t, initial=0)
+        return [
+            simpson(np.exp(exponent + (order - 0.5) * logs) / strength * pace, x=t)
+            for order in (0, 1)
+        ]
+
+    below, mean_below = side(-1, 30 / law.scaled.foot)
+    above, mean_above = side(1, 80.0)
+    assert abs(float(law.cdf(1.0)) / (below / (below + above)) - 1) < 1e-8
+    assert abs(law.mean / ((mean_below + mean_above) / (below + above)) - 1) < 1e-8
 
 
 def test_without_label_noise_all_mass_is_at_the_target():

@@ -4,8 +4,8 @@ from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import stats
 from scipy.fft import irfft, next_fast_len, rfft
-from scipy.stats import kstest, kstwobign, wasserstein_distance
 
 from dlnlab.errors import InputError
 from dlnlab.theory.arguments import Array, at_least_zero, finite
@@ -88,12 +88,12 @@ def sample_distances(series: ArrayLike, law: Law) -> Distances:
     deciles = np.quantile(given, np.arange(1, 10) / 10)
     size = min(effective_size(given <= decile) for decile in deciles)
     quantiles = law.ppf((np.arange(_QUANTILES) + 0.5) / _QUANTILES)
-    largest = float(kstest(given.ravel(), cast(Any, law.cdf), method="asymp").statistic)
+    largest = float(stats.kstest(given.ravel(), cast(Any, law.cdf), method="asymp").statistic)
     return Distances(
-        wasserstein=float(wasserstein_distance(given.ravel(), quantiles)),
+        wasserstein=float(stats.wasserstein_distance(given.ravel(), quantiles)),
         kolmogorov_smirnov=largest,
         effective_size=size,
-        p_value=float(kstwobign.sf(largest * np.sqrt(size))),
+        p_value=float(stats.kstwobign.sf(largest * np.sqrt(size))),
     )
 
 

@@ -61,13 +61,13 @@ def mode_motion(
     """Drift, Itô drift and diffusion of every mode `w_a = u_aᵀWv_a`, at any weights.
 
     With `a_l = W_{>l}W_{>l}ᵀu`, `b_l = W_{<l}ᵀW_{<l}v`, `p_l = Δᵀa_l`, `G = Σ_l p_l b_lᵀ`,
-    `C = W_{<l}ᵀW_{l−1}⋯W_{m+1}W_{>m}ᵀ`, `K = CΔ`:
+    `C = W_{<l}ᵀW_{l−1}⋯W_{m+1}W_{>m}ᵀ`, `K = CΔ`: `mode_drift` is `−Σ_l p_l·b_l`; `mode_diffusion`
 
-        mode_drift      −Σ_l p_l·b_l
-        mode_diffusion  (η/B) [½⟨G_a + G_aᵀ, G_b + G_bᵀ⟩ + ς² Σ_{l,m} (a_l·a_m)(b_l·b_m)
-                               + (κ − 3) Σ_i (G_a)_ii (G_b)_ii]
-        ito_drift       (η/B) Σ_{l>m} [(p_l·b_m) tr K + b_mᵀKp_l + ς² b_mᵀCa_l
-                               + (κ − 3) Σ_i (p_l)_i K_ii (b_m)_i]
+        (η/B) [½⟨G_a + G_aᵀ, G_b + G_bᵀ⟩ + ς² Σ_{l,m} (a_l·a_m)(b_l·b_m) + (κ−3) Σ_i G_a,ii G_b,ii],
+
+    and `ito_drift`
+
+        (η/B) Σ_{l>m} [(p_l·b_m) tr K + b_mᵀKp_l + ς² b_mᵀCa_l + (κ−3) Σ_i p_l,i K_ii b_m,i],
 
     so that `dw_a = (mode_drift + ito_drift) dt + dN_a`, `d⟨N_a, N_b⟩ = mode_diffusion dt`, in time
     step × learning rate. `layers` are matrices [out, in] from the input on, `target` M [d_out,

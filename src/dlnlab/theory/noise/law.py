@@ -131,6 +131,16 @@ def _ratio(share: Array, near: Array) -> Array:
     return np.asarray(np.maximum(made, 0))
 
 
+def _ends(law: Scaled, pieces: Pieces, heights: Array) -> tuple[float, float]:
+    """The mass below and above the panels: power laws, from their outermost nodes on."""
+    up = float(heights[-1, -1]) * (pieces.top / pieces.shares[-1, -1]) ** -law.tail
+    last = pieces.top * up / (law.tail - 1)
+    if not np.isfinite(law.foot):
+        return 0.0, float(last)
+    down = float(heights[0, 0]) * (pieces.bottom / pieces.shares[0, 0]) ** (law.foot - 1)
+    return float(abs(pieces.bottom) * down / abs(law.foot)), float(last)
+
+
 def normalised(law: Scaled, target: float) -> StationaryLaw:
     """The law with its norm, from one pass over all panels.
 
@@ -142,8 +152,7 @@ def normalised(law: Scaled, target: float) -> StationaryLaw:
     largest = float(np.max(logs + np.log(pieces.widths)[:, None]))
     heights = np.exp(logs - largest)
     masses = panels.totals(heights, pieces.widths)
-    last = pieces.top * heights[-1, -1] / (law.tail - 1)
-    first = abs(pieces.bottom) * heights[0, 0] / abs(law.foot)
+    first, last = _ends(law, pieces, heights)
     norm = float(masses.sum() + last + first)
     if law.depth > 2 and pieces.bottom * heights[0, 0] > 1e-12 * norm:
         raise InputError(
@@ -160,7 +169,7 @@ def normalised(law: Scaled, target: float) -> StationaryLaw:
         weights=parts * half * panels.RULE,
         masses=panels.antiderivative(parts, pieces.widths),
         cumulative=(first + edges) / norm,
-        lower=float(first / norm),
-        upper=float(last / norm),
+        lower=first / norm,
+        upper=last / norm,
         log_norm=float(np.log(norm) + largest),
     )
