@@ -1,20 +1,19 @@
-"""Can the variance of a mode's updates announce which feature is learned next? Yes; others do so
-better.
+"""The variance of a mode's updates announces what is learned next. The mode's speed does so better.
 
-Descent on batches of 10 from a sample of 500, from Gaussian starts. The learner knows its sample,
-and with it the basis of its E[yxᵀ] and the strengths s_a; along the run it sees its own steps, whose
-mean and variance it follows mode by mode with weights that fall over 50 steps. The event: a mode
-passes half its target. An alarm names a mode not yet there, and is right where the event comes
-within the horizon. On the even seeds the horizon is fixed (the median time from 5 % to half of a
-target) and each forecaster's threshold (the largest F1); what is drawn is of the odd ones.
+Descent on batches of 10, drawn from a sample of 500, from aligned starts and from Gaussian ones.
+The learner knows its sample, and with it the basis of its E[yxᵀ] and the strengths s_a; of the run
+it sees its own steps, whose mean and variance it follows mode by mode over about 50 steps. The
+event: a mode passes half its target. An alarm names a mode not yet there, and is right where the
+event comes within the horizon. The even seeds settle the horizon (the median time from 5 % to half
+of a target), each forecaster's threshold (the largest F1) and whether it counts in units in which
+theory has all modes alike; the odd seeds are what is drawn and claimed.
 
-The forecasters are the variance V, the speed and the growth rate of the mode, its level w/s, each
-in the units in which theory has all modes alike (s^{6−4/L}, s^{3−2/L}, s^{2−2/L}, s); the norm of
-the gradient over the sample, which names the strongest mode not yet learned, as does the last, the
-largest unlearned singular value alone. Left, precision against recall over all thresholds, with the
-base rate dotted. Middle, precision and recall at the threshold. Right, how long before the event
-the first alarm within the horizon sounds, 0 where none does. Bars are 95 % intervals of the
-bootstrap over seeds.
+The forecasters are the variance, the speed of the mode (the mean of its updates), its growth rate
+d ln w/dt and its level w; the norm of the gradient over the sample, which names the strongest mode
+not yet learned; and the strength of that one alone, the largest unlearned singular value. Left,
+precision against recall as the threshold varies, the one chosen marked, the base rate dotted; right,
+how long before the event the first alarm within the horizon sounds, 0 where none does. Bars are 95 %
+intervals of the bootstrap over seeds. Above, aligned starts; below, Gaussian ones.
 """
 
 from typing import Annotated, NamedTuple
@@ -64,17 +63,18 @@ def build(
     task = teacher_samples(data, target, samples, label_noise)
     problem = Problem(chain((dimension, *(width,) * (depth - 1), dimension)), task)
     params = disordered(problem, start, scale, disorder)
-    return Run(problem, StochasticGradientDescent(learning_rate, batch_size), params, key=batches)
+    descent = StochasticGradientDescent(learning_rate, batch_size, replacement="with")
+    return Run(problem, descent, params, key=batches)
 
 
 EXPERIMENT = Experiment(
     build,
     title="Which feature is learned next, told from mini-batches",
     steps=2500,
-    schedule=linear(501),
+    schedule=linear(251),
     observe=(mode_values, strengths, gradient_norm),
     statistics=(ModeUpdates(50),),
-    coords={"seed": tuple(range(64))},
+    coords={"disorder": (0.0, 1.0), "seed": tuple(range(64))},
     cites=("corlouer2026",),
 )
 
@@ -89,25 +89,31 @@ FULL = {
 INTERACTIVE = ("update_variance", "mode_values", "gradient_norm")
 
 EVENT, EARLY = 0.5, 0.05
-VARIANCE, LEVEL = "variance", "level"
+VARIANCE, SPEED, GROWTH, LEVEL = "variance", "speed", "growth rate", "level"
+NORM, STRENGTH = "gradient norm", "singular value"
+FORECASTERS = (VARIANCE, SPEED, GROWTH, LEVEL, NORM, STRENGTH)
+ALIGNED, GAUSSIAN = 0.0, 1.0
+
+Numbers = np.ndarray[Any, Any]
 
 
 class Watch(NamedTuple):
-    """What was watched: `scores` [seed, step, mode] by forecaster; `event`, when each mode passes
-    half its target (inf if never), [seed, mode]; `early`, when it passes a twentieth; `time`."""
+    """What was watched: `scores` [seed, step, mode] of each forecaster in one unit or two; `event`,
+    when each mode passes half its target (inf if never), `early`, when a twentieth, [seed, mode];
+    `time` [step]."""
 
-    scores: dict[str, np.ndarray[Any, Any]]
-    event: np.ndarray[Any, Any]
-    early: np.ndarray[Any, Any]
-    time: np.ndarray[Any, Any]
+    scores: dict[str, tuple[Numbers, ...]]
+    event: Numbers
+    early: Numbers
+    time: Numbers
 
     @property
-    def open(self) -> np.ndarray[Any, Any]:
+    def open(self) -> Numbers:
         """Where a mode is still to be learned, [seed, step, mode]."""
         return self.time[:, None] < self.event[:, None, :]
 
     @property
-    def until(self) -> np.ndarray[Any, Any]:
+    def until(self) -> Numbers:
         """The time until it is."""
         return self.event[:, None, :] - self.time[:, None]
 
@@ -115,37 +121,37 @@ class Watch(NamedTuple):
 def watch(measured: xr.Dataset) -> Watch:
     """The forecasters' scores and the events of all seeds."""
     order = ("seed", "step", "mode")
-    values = measured.mode_values.sum("pathway").transpose(*order).values
+    value = measured.mode_values.sum("pathway").transpose(*order).values
     goal = measured.strengths.transpose(*order).values
-    level, depth = values / goal, int(measured.depth)
-    speed = measured.update_variance_mean.transpose(*order).values
-    time = measured.time.values
-
-    def first(share: float) -> np.ndarray[Any, Any]:
-        passed = level >= share
-        return np.where(passed.any(axis=1), time[passed.argmax(axis=1)], np.inf)
-
-    event = first(EVENT)
+    time, depth = measured.time.values, int(measured.depth)
+    event, early = (_first(value >= share * goal, time) for share in (EVENT, EARLY))
     unlearned = np.where(time[:, None] < event[:, None, :], goal, 0)
-    next_one = (unlearned == unlearned.max(axis=2, keepdims=True)) & (unlearned > 0)
+    strongest = (unlearned == unlearned.max(axis=2, keepdims=True)) & (unlearned > 0)
     norm = measured.gradient_norm.transpose("seed", "step").values[..., None]
+    speed = measured.update_variance_mean.transpose(*order).values
+    variance = measured.update_variance.transpose(*order).values
+    growth = np.where(value > 0, speed / np.where(value > 0, value, 1), 0)
     scores = {
-        VARIANCE: measured.update_variance.transpose(*order).values / goal ** (6 - 4 / depth),
-        "speed": speed / goal ** (3 - 2 / depth),
-        "growth rate": np.where(level > 0, speed / np.where(level > 0, values, 1), 0)
-        / goal ** (2 - 2 / depth),
-        LEVEL: level,
-        "gradient norm": np.where(next_one, norm, 0),
-        "singular value": np.where(next_one, goal, 0),
+        VARIANCE: (variance, variance / goal ** (6 - 4 / depth)),
+        SPEED: (speed, speed / goal ** (3 - 2 / depth)),
+        GROWTH: (growth, growth / goal ** (2 - 2 / depth)),
+        LEVEL: (value, value / goal),
+        NORM: (np.where(strongest, norm, 0),),
+        STRENGTH: (np.where(strongest, goal, 0),),
     }
-    return Watch(scores, event, first(EARLY), time)
+    return Watch(scores, event, early, time)
+
+
+def _first(passed: Numbers, time: Numbers) -> Numbers:
+    return np.where(passed.any(axis=1), time[passed.argmax(axis=1)], np.inf)
 
 
 def halves(measured: xr.Dataset) -> tuple[Watch, Watch]:
-    """The even seeds, which settle horizon and thresholds, and the odd ones; all twice if few."""
+    """The even seeds, which settle what is free, and the odd ones; all of them twice if few."""
     if measured.sizes["seed"] < 4:
         return watch(measured), watch(measured)
-    return tuple(watch(measured.isel(seed=slice(k, None, 2))) for k in (0, 1))  # type: ignore[return-value]
+    even, odd = (measured.isel(seed=slice(k, None, 2)) for k in (0, 1))
+    return watch(even), watch(odd)
 
 
 def horizon(train: Watch) -> float:
@@ -154,68 +160,98 @@ def horizon(train: Watch) -> float:
     return float(np.median((train.event - train.early)[done])) if done.any() else np.nan
 
 
-class Counts(NamedTuple):
-    """For each seed the moments of open modes: alarms that are right, alarms, moments before an
-    event, and all."""
+class Curve(NamedTuple):
+    """Precision, recall and F1 at each threshold, from the highest down."""
 
-    right: np.ndarray[Any, Any]
-    alarms: np.ndarray[Any, Any]
-    before: np.ndarray[Any, Any]
-    all: np.ndarray[Any, Any]
-
-
-def count(seen: Watch, name: str, threshold: float, ahead: float) -> Counts:
-    """What alarms at `score ≥ threshold` are worth with this horizon."""
-    alarm = seen.open & (seen.scores[name] >= threshold)
-    due = seen.open & (seen.until <= ahead)
-    return Counts(*(flag.sum(axis=(1, 2)) for flag in (alarm & due, alarm, due, seen.open)))
+    threshold: Numbers
+    precision: Numbers
+    recall: Numbers
+    f1: Numbers
 
 
-def precision(right: Any, alarms: Any, *_: Any) -> float:
-    """The share of alarms that are right, 0 where there is none."""
-    return float(np.sum(right) / max(1, np.sum(alarms)))
+def curve(seen: Watch, score: Numbers, ahead: float) -> Curve:
+    """What alarms at `score ≥ threshold` are worth with this horizon, for every threshold."""
+    values, due = score[seen.open], (seen.until <= ahead)[seen.open]
+    order = np.argsort(-values, kind="stable")
+    values, right = values[order], np.cumsum(due[order])
+    last = np.append(values[1:] != values[:-1], True)  # of equal scores all or none
+    alarms, total = np.arange(1, values.size + 1), max(1, int(due.sum()))
+    made = (values, right / alarms, right / total, 2 * right / (alarms + total))
+    return Curve(*(column[last] for column in made))
 
 
-def recall(right: Any, alarms: Any, before: Any, *_: Any) -> float:
+class Alarm(NamedTuple):
+    """What the training seeds settle: the horizon, the unit of the score and the threshold."""
+
+    ahead: float
+    unit: int
+    threshold: float
+
+
+def settle(train: Watch, name: str) -> Alarm:
+    """The unit and the threshold with the largest F1."""
+    ahead, best = horizon(train), (-1.0, 0, np.inf)
+    for unit, score in enumerate(train.scores[name]):
+        found = curve(train, score, ahead)
+        k = int(np.argmax(found.f1))
+        best = max(best, (float(found.f1[k]), unit, float(found.threshold[k])))
+    return Alarm(ahead, *best[1:])
+
+
+class Scored(NamedTuple):
+    """For each test seed, over the moments of open modes: right alarms, alarms, moments before an
+    event, all moments; and the mean lead over learned modes, in units of the horizon."""
+
+    right: Numbers
+    alarms: Numbers
+    before: Numbers
+    all: Numbers
+    lead: Numbers
+
+
+def scored(measured: xr.Dataset, name: str) -> Scored:
+    """How a forecaster fares on the test seeds."""
+    train, test = halves(measured)
+    ahead, unit, threshold = settle(train, name)
+    alarm = test.open & (test.scores[name][unit] >= threshold)
+    due = test.open & (test.until <= ahead)
+    counts = (flag.sum(axis=(1, 2)) for flag in (alarm & due, alarm, due, test.open))
+    lead = np.where(alarm & due, test.until, 0).max(axis=1) / ahead
+    learned = np.isfinite(test.event)
+    return Scored(*counts, np.where(learned, lead, 0).sum(axis=1) / np.maximum(1, learned.sum(1)))
+
+
+def precision(right: Numbers, alarms: Numbers, *_: Numbers) -> float:
+    """The share of alarms that are right."""
+    return float(right.sum() / max(1, alarms.sum()))
+
+
+def recall(right: Numbers, alarms: Numbers, before: Numbers, *_: Numbers) -> float:
     """The share of moments before an event that have an alarm."""
-    return float(np.sum(right) / max(1, np.sum(before)))
+    return float(right.sum() / max(1, before.sum()))
 
 
-def f1(right: Any, alarms: Any, before: Any, *_: Any) -> float:
+def f1(right: Numbers, alarms: Numbers, before: Numbers, *_: Numbers) -> float:
     """The harmonic mean of the two."""
-    return float(2 * np.sum(right) / max(1, np.sum(alarms) + np.sum(before)))
+    return float(2 * right.sum() / max(1, alarms.sum() + before.sum()))
 
 
-def base_rate(right: Any, alarms: Any, before: Any, every: Any) -> float:
-    """The share of moments before an event among all: the precision of an alarm at random."""
-    return float(np.sum(before) / max(1, np.sum(every)))
+def gain(right: Numbers, alarms: Numbers, before: Numbers, every: Numbers, *_: Numbers) -> float:
+    """Precision over the base rate, which is that of alarms at random."""
+    return precision(right, alarms) / max(1e-300, before.sum() / every.sum())
 
 
-def candidates(seen: Watch, name: str) -> np.ndarray[Any, Any]:
-    """Thresholds to choose from: quantiles of the scores above zero."""
-    scores = seen.scores[name][seen.open]
-    above = scores[scores > 0]
-    return np.unique(np.quantile(above, np.linspace(0, 1, 201))) if above.size else np.ones(1)
-
-
-def threshold(train: Watch, name: str) -> float:
-    """That with the largest F1 on the training seeds."""
-    ahead, levels = horizon(train), candidates(train, name)
-    return float(levels[np.argmax([f1(*count(train, name, level, ahead)) for level in levels])])
-
-
-def scored(measured: xr.Dataset, name: str) -> Counts:
-    """The counts of a forecaster on the test seeds."""
+def names_next(measured: xr.Dataset, name: str) -> Numbers:
+    """For each test seed the share of moments whose largest score is that of the next mode."""
     train, test = halves(measured)
-    return count(test, name, threshold(train, name), horizon(train))
+    score = np.where(test.open, test.scores[name][settle(train, name).unit], -np.inf)
+    coming = np.where(test.open, test.event[:, None, :], np.inf)
+    some = np.isfinite(coming).any(axis=2)
+    right = (score.argmax(axis=2) == coming.argmin(axis=2)) & some
+    return np.asarray(right.sum(axis=1) / np.maximum(1, some.sum(axis=1)))
 
 
-def leads(measured: xr.Dataset, name: str) -> np.ndarray[Any, Any]:
-    """For each test seed the mean over its learned modes of the time from the first alarm within
-    the horizon to the event, 0 where none sounded, in units of the horizon."""
-    train, test = halves(measured)
-    ahead = horizon(train)
-    alarm = test.scores[name] >= threshold(train, name)
-    due = test.open & (test.until <= ahead) & alarm
-    lead = np.where(due, test.until, 0).max(axis=1) / ahead
-    return np.nanmean(np.where(np.isfinite(test.event), lead, np.nan), axis=1)
+def advantage(measured: xr.Dataset, one: str, other: str) -> tuple[Any, tuple[Numbers, ...]]:
+    """The statistic F1(one) − F1(other) with its columns."""
+    first, second = scored(measured, one), scored(measured, other)
+    return lambda *columns: f1(*columns[:3]) - f1(*columns[3:]), (*first[:3], *second[:3])
