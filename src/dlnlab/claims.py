@@ -128,9 +128,7 @@ class Verdict:
         value = float(statistic(*columns))
         if count < 2 or not np.isfinite(value):
             return cls("fails", np.nan, f"at least {limit:.6g}", 0.0, count)
-        low, high = bootstrap_interval(
-            statistic, columns, 1 - 2 * FALSE_ALARM / STATISTICAL_CLAIMS
-        )
+        low, high = bootstrap_interval(statistic, columns, 1 - 2 * FALSE_ALARM / STATISTICAL_CLAIMS)
         spread = max(value - low, high - value)
         return cls.at_least(value, limit, uncertainty=spread, sample_size=count)
 

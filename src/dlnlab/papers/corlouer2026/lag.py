@@ -32,7 +32,17 @@ from dlnlab.observables import (
     mode_drift,
     mode_values,
 )
-from dlnlab.plotting import COLORS, INK, Axes, Figure, few_ticks, key, legend_above, panels, with_axes
+from dlnlab.plotting import (
+    COLORS,
+    INK,
+    Axes,
+    Figure,
+    few_ticks,
+    key,
+    legend_above,
+    panels,
+    with_axes,
+)
 from dlnlab.problem import Problem
 from dlnlab.run import Run
 from dlnlab.schedule import linear
@@ -40,10 +50,11 @@ from dlnlab.schema import Coordinate
 from dlnlab.tasks import Whitened
 from dlnlab.theory.base import prediction
 from dlnlab.theory.modes import flow_time, flow_value
-from dlnlab.theory.noise import mode_diffusion as balanced_diffusion
 from dlnlab.theory.noise import label_noise_peak_limit, peak_lag
+from dlnlab.theory.noise import mode_diffusion as balanced_diffusion
 from dlnlab.theory.noise.peak import LEARNED
 from dlnlab.typing import Any
+
 
 def build(
     disorder: Annotated[float, Coordinate(least=0, most=1, symbol="p")] = 0.0,
@@ -56,7 +67,7 @@ def build(
     scale: Annotated[float, Coordinate(above=0, log=True, symbol="α")] = 0.01,
     seed: int = 0,
 ) -> Run:
-    """A chain on the teacher diag(d, …, 1), from fresh samples; the seed draws start and samples."""
+    """A chain on the teacher diag(d, …, 1), from fresh samples; the seed draws these and the start."""
     strengths, basis = jnp.arange(dimension, 0.0, -1.0), jnp.eye(dimension)
     task = Whitened(jnp.diag(strengths), label_noise, basis=(basis, basis))
     widths = (dimension, *(width,) * (depth - 1), dimension)
@@ -96,9 +107,7 @@ def _flow(times: Numbers, start: Numbers, target: Numbers, depth: int) -> np.nda
 
 
 @prediction("lag", dims=("mode",), symbol="(t_95 − t_peak)/t_95", source="corlouer2026.3")
-def lags(
-    start: Numbers, target: Numbers, depth: int, label_noise: float
-) -> np.ndarray[Any, Any]:
+def lags(start: Numbers, target: Numbers, depth: int, label_noise: float) -> np.ndarray[Any, Any]:
     """The lag of each mode along balanced flow; NaN where there is no peak, or no way to it."""
     limit, made = label_noise_peak_limit(depth), []
     for begin, goal in zip(start, target, strict=True):
@@ -149,6 +158,7 @@ FULL = {
 INTERACTIVE = ("mode_diffusion", "mode_values", "mode_drift", "alignment_error")
 
 AXES = ("disorder", "batch_size", "label_noise", "seed")
+RECORDED = ("step", "pathway", "mode")
 SMALL, LARGE, NOISE = 1, 10, 0.5
 
 
@@ -368,6 +378,8 @@ CLAIMS = (
 def plot(measured: xr.Dataset, predicted: xr.Dataset) -> Figure:
     """Lags by mode, t95 against theory, and the share of peaks before t95 against misalignment."""
     measured, predicted = with_axes(measured, predicted, AXES)
+    first = {dim: 0 for dim in measured.mode_values.dims if dim not in (*AXES, *RECORDED)}
+    measured, predicted = measured.isel(first), predicted.isel(first)
     figure, (left, middle, right) = panels(1, 3, height=2.6)
     place = {"disorder": float(measured.disorder[0]), "label_noise": float(measured.label_noise[0])}
     found, batch = moments(measured), int(measured.batch_size[-1])
