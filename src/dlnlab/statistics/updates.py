@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from dlnlab.errors import InputError
-from dlnlab.networks import pathway_products, require_linear
+from dlnlab.networks import LinearNetwork, pathway_products
 from dlnlab.problem import Problem
 from dlnlab.state import Step
 from dlnlab.statistics.base import Statistic, like
@@ -28,8 +28,9 @@ class ModeUpdates(Statistic):
     Weights fall by `1 − 1/window` with each step; until there are as many steps all weigh the same.
     U and V are the task's basis, of samples that of their own `E[yxᵀ]`, so that who has the samples
     can follow these numbers while training. With batches of B, `window` many and few against the
-    time in which modes change, the variance is `mode_diffusion/B` and the mean `mode_drift`. Of
-    networks that are linear. Source: corlouer2026.7.
+    time in which modes change, the variance is `mode_diffusion/B` and the mean `mode_drift` (for
+    white inputs: W is the map itself, of networks that are not linear `E[f(x)xᵀ]` of the sample).
+    Source: corlouer2026.7.
 
     Raises InputError for a window below 2.
 
@@ -69,8 +70,11 @@ class ModeUpdates(Statistic):
 
 def _modes(problem: Problem, params: Params) -> Float[Array, " mode"]:
     """`u_aᵀWv_a`."""
-    products = pathway_products(require_linear(problem.network), params)
-    made, task = jax.tree.reduce(jnp.add, products), problem.task
+    network, task = problem.network, problem.task
+    if isinstance(network, LinearNetwork):
+        made = jax.tree.reduce(jnp.add, pathway_products(network, params))
+    else:
+        made = problem.end_to_end(params)
     if task.left is None or task.right is None:
         return made
     return jnp.sum(jnp.asarray(task.left) * (made @ jnp.asarray(task.right)), axis=0)

@@ -17,7 +17,7 @@ right, how long before the event the first alarm within the horizon sounds, 0 wh
 are 95 % intervals of the bootstrap over seeds. Above, aligned starts; below, Gaussian ones.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, NamedTuple
 
 import jax
@@ -227,10 +227,13 @@ def scored(measured: xr.Dataset, name: str) -> Scored:
     ahead, unit, threshold = settle(train, name)
     alarm = test.open & (test.scores[name][unit] >= threshold)
     due = test.open & (test.until <= ahead)
-    counts = (flag.sum(axis=(1, 2)) for flag in (alarm & due, alarm, due, test.open))
+    right, alarms, before, every = (
+        flag.sum(axis=(1, 2)) for flag in (alarm & due, alarm, due, test.open)
+    )
     lead = np.where(alarm & due, test.until, 0).max(axis=1) / ahead
     learned = np.isfinite(test.event)
-    return Scored(*counts, np.where(learned, lead, 0).sum(axis=1) / np.maximum(1, learned.sum(1)))
+    mean = np.where(learned, lead, 0).sum(axis=1) / np.maximum(1, learned.sum(axis=1))
+    return Scored(right, alarms, before, every, mean)
 
 
 def precision(right: Numbers, alarms: Numbers, *_: Numbers) -> float:
@@ -273,7 +276,9 @@ def worst(measured: xr.Dataset, names: tuple[str, ...], of: Statistic) -> tuple[
     return least([(start, names) for start in starts], of)
 
 
-def least(cases: list[tuple[xr.Dataset, tuple[str, ...]]], of: Statistic) -> tuple[Statistic, Any]:
+def least(
+    cases: Sequence[tuple[xr.Dataset, tuple[str, ...]]], of: Statistic
+) -> tuple[Statistic, Any]:
     """The same over any cases, each of some runs and forecasters."""
     groups = [[column for name in names for column in scored(runs, name)] for runs, names in cases]
     width = len(groups[0])

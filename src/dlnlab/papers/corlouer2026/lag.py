@@ -67,7 +67,7 @@ def build(
     scale: Annotated[float, Coordinate(above=0, log=True, symbol="α")] = 0.01,
     seed: int = 0,
 ) -> Run:
-    """A chain on the teacher diag(d, …, 1), from fresh samples; the seed draws these and the start."""
+    """A chain on the teacher diag(d, …, 1), on fresh samples; the seed draws them and the start."""
     strengths, basis = jnp.arange(dimension, 0.0, -1.0), jnp.eye(dimension)
     task = Whitened(jnp.diag(strengths), label_noise, basis=(basis, basis))
     widths = (dimension, *(width,) * (depth - 1), dimension)
@@ -194,14 +194,21 @@ def correlation(one: Any, other: Any) -> float:
     """Pearson's, over all pairs of which both are finite."""
     one, other = np.ravel(one), np.ravel(other)
     both = np.isfinite(one) & np.isfinite(other)
-    return float(np.corrcoef(one[both], other[both])[0, 1])
+    return float(np.corrcoef(one[both], other[both])[0, 1]) if both.sum() > 2 else np.nan
 
 
 def within(one: Any, other: Any) -> float:
     """The same once each mode's mean over seeds [seed, mode] is taken off."""
     both = np.isfinite(one) & np.isfinite(other)
     pair = [np.where(both, values, np.nan) for values in (one, other)]
-    return correlation(*(values - np.nanmean(values, axis=0) for values in pair))
+    return correlation(*(values - _mean(values) for values in pair))
+
+
+def _mean(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The mean over seeds of what is finite, NaN where nothing is."""
+    some = np.isfinite(values)
+    total = np.where(some, values, 0).sum(axis=0)
+    return np.where(some.any(axis=0), total / np.maximum(1, some.sum(axis=0)), np.nan)
 
 
 def check_lag(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
@@ -266,8 +273,8 @@ def check_small_batches(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
 
 def _before(measured: xr.Dataset, name: str) -> Verdict:
     found = moments(measured)[name].sel(label_noise=0.0, batch_size=LARGE)
-    learned, first = np.isfinite(found), found > 0
-    over = ["seed", "mode"]
+    learned, first = found.notnull(), found > 0
+    over = ("seed", "mode")
     return Verdict.all_at_least(first.sum(over).values, learned.sum(over).values, LEARNED)
 
 
@@ -411,7 +418,7 @@ def _lags(ax: Axes, found: xr.Dataset, said: xr.DataArray) -> None:
     for name, mark, shift, color in (("lag", "o", -0.12, 0), ("null", "s", 0.12, 1)):
         values = found[name].transpose("seed", "mode").values
         reach = np.array([_interval(values[:, k]) for k in modes]).T
-        mean = np.nanmean(values, axis=0)
+        mean = _mean(values)
         ax.errorbar(modes + 1 + shift, mean, reach, fmt=mark, ms=4, color=COLORS[color], lw=1)
     ax.plot(modes + 1, said.mean("seed"), "--", color=INK, lw=1)
     ax.set(xlabel="mode", ylabel=r"lag $(t_{95} - t_{peak})/t_{95}$", ylim=(0, None))
@@ -425,7 +432,7 @@ def _learned(ax: Axes, found: xr.Dataset, predicted: xr.Dataset, batch: int) -> 
     for disorder, color in zip(ends, (COLORS[4], COLORS[2]), strict=True):
         place = {"disorder": disorder, "label_noise": noise, "batch_size": batch}
         told, seen = predicted.learned_time.sel(place), found.learned.sel(place)
-        r = correlation(told, seen.transpose(*told.dims)) if told.size > 2 else np.nan
+        r = correlation(told, seen.transpose(*told.dims))
         label = f"p = {disorder:g}: r = {r:.4f}"
         ax.plot(told, seen.transpose(*told.dims), "o", color=color, ms=2, alpha=0.6)
         ax.plot([], [], "o", color=color, ms=4, label=label)
