@@ -126,6 +126,57 @@ def gaussian(
     return tuple(params)
 
 
+def disordered(
+    problem: Problem,
+    key: Key[Array, ""],
+    scale: float | Array,
+    disorder: float | Array,
+    spread: float = 0.5,
+) -> Params:
+    """Matrices between aligned, balanced ones and Gaussian ones of the same size.
+
+    `W_l = √(1 − p²) A_l + p G_l`, p the `disorder` from 0 to 1. A_l is aligned and balanced, with
+    the values `scale · e^{spread · N(0, 1)}` of the product, mode by mode; the entries of G_l are
+    normal, of variance `scale^{2/L}/width`, the width that of a layer's inputs.
+
+    **Raises:** `InputError` where a hidden layer is narrower than there are modes, and for a
+    network of modes, which are aligned whatever their values.
+
+    >>> from dlnlab.networks import square
+    >>> from dlnlab.tasks import Whitened
+    >>> problem = Problem(square(2, (2,)), Whitened(jnp.eye(2)))
+    >>> (w1, w2), = disordered(problem, jax.random.key(0), 0.01, 0.0)
+    >>> bool((w1 == w2).all() and w1[0, 1] == 0)
+    True
+    """
+    task, dtype = problem.task, problem.task.target.dtype
+    if task.left is None or task.right is None:
+        raise InputError(
+            "a start between aligned and Gaussian matrices was asked of a network of modes, and "
+            "matrices are needed; take dlnlab.networks.chain or square."
+        )
+    modes = task.strengths.size
+    narrowest = min(min(shape) for pathway in problem.network.shapes for shape in pathway)
+    if narrowest < modes:
+        raise InputError(
+            f"{modes} modes do not fit through a layer of width {narrowest}; widen the layers to "
+            f"{modes} or more."
+        )
+    drawn, weights = jax.random.split(key)
+    values = scale * jnp.exp(spread * jax.random.normal(drawn, (modes,), dtype))
+    straight, made = jnp.sqrt(1 - jnp.asarray(disorder, dtype) ** 2), []
+    random = gaussian(problem.network, weights, gamma=1.0, dtype=dtype)
+    for pathway, drawn_layers in zip(problem.network.shapes, random, strict=True):
+        root = jnp.diag(values ** (1 / len(pathway)))
+        size = disorder * scale ** (1 / len(pathway))
+        layers = [jnp.zeros(shape, dtype).at[:modes, :modes].set(root) for shape in pathway]
+        layers[0] = layers[0][:, :modes] @ jnp.asarray(task.right).T
+        layers[-1] = jnp.asarray(task.left) @ layers[-1][:modes]
+        pairs = zip(layers, drawn_layers, strict=True)
+        made.append(tuple(straight * a + size * g for a, g in pairs))
+    return tuple(made)
+
+
 def balanced(problem: Problem, key: Key[Array, ""], scale: float | Array) -> Params:
     """Random layers in exact balance, `W_{l+1}ᵀW_{l+1} = W_lW_lᵀ` within each pathway.
 

@@ -1,6 +1,15 @@
 """Measurements that need more than one state: `init`, `update`, `read`."""
 
-from dlnlab.statistics import curvature, escape, orbit, oscillation, outcome, passage, staircase
+from dlnlab.statistics import (
+    curvature,
+    escape,
+    orbit,
+    oscillation,
+    outcome,
+    passage,
+    staircase,
+    updates,
+)
 from dlnlab.statistics.base import Statistic
 from dlnlab.statistics.curvature import CurvatureTracker
 from dlnlab.statistics.escape import EscapeRate
@@ -9,6 +18,7 @@ from dlnlab.statistics.oscillation import HessianShares
 from dlnlab.statistics.outcome import OUTCOMES, Outcome
 from dlnlab.statistics.passage import FirstRise, FirstTime, Maximum
 from dlnlab.statistics.staircase import Staircase
+from dlnlab.statistics.updates import ModeUpdates
 
 EXAMPLES = (
     *passage.EXAMPLES,
@@ -18,6 +28,7 @@ EXAMPLES = (
     *oscillation.EXAMPLES,
     *escape.EXAMPLES,
     *staircase.EXAMPLES,
+    *updates.EXAMPLES,
 )
 
 __all__ = [
@@ -31,6 +42,7 @@ __all__ = [
     "HessianShares",
     "Lyapunov",
     "Maximum",
+    "ModeUpdates",
     "Outcome",
     "Period",
     "Staircase",
