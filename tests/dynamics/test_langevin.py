@@ -378,19 +378,23 @@ def test_sgd_follows_its_equation_to_first_order_in_the_learning_rate():
 @pytest.mark.science
 @pytest.mark.parametrize(("scheme", "order"), [("euler_maruyama", 1), ("weak_2", 2)])
 def test_weak_orders_on_a_deep_chain(scheme, order):
-    """L = 3 with the drift between modes off: many equal modes of one run, against a fine step."""
+    """L = 3: many equal modes of one run, against a fine step of the other scheme's law.
+
+    The drift grows faster than linearly, and at long steps a few of two million paths escape to
+    infinity, as they do under any explicit scheme: the noise is small here.
+    """
     count = 2_000_000
     problem = Problem(BalancedModes((3,), count), Whitened(np.ones(count), 0.5))
     start = ((jnp.full(count, 0.9),),)
 
     def mean(scheme, dt, key):
-        run = Run(problem, Langevin(0.1, 1.0, dt, scheme=scheme), start, jax.random.key(key))
+        run = Run(problem, Langevin(0.03, 1.0, dt, scheme=scheme), start, jax.random.key(key))
         made = simulate(run, steps=round(1 / dt), schedule=Schedule(), observe=(mode_values,))
         values = made.mode_values.values[-1, 0]
         return values.mean(), values.std() / np.sqrt(count)
 
     reference, spread = mean("weak_2", 1 / 128, 0)
-    steps = np.array([1 / 2, 1 / 4, 1 / 8]) / (2 if order == 1 else 1)
+    steps = np.array([1 / 2, 1 / 4, 1 / 8]) / (4 if order == 1 else 1)
     found = np.array([mean(scheme, dt, 1 + k) for k, dt in enumerate(steps)])
     gaps = np.abs(found[:, 0] - reference)
     errors = np.hypot(found[:, 1], spread) / gaps
