@@ -8,7 +8,8 @@ passes a little late; the solver's barrier is raised by what that amounts to to 
 """
 
 import functools
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, NamedTuple
 
 import jax
 import numpy as np
@@ -73,22 +74,28 @@ EXPERIMENT = Experiment(
 FULL = {"depth": (2, 3, 4, 6), "seed": tuple(range(10_000))}
 
 
-class _Mode:
-    """The coefficients of ln w."""
+class LogMode(NamedTuple):
+    """The drift and the diffusion of ln w, functions of ln w."""
 
-    def __init__(self, depth: int, label_noise: float, learning_rate: float, batch_size: int):
-        self.deep = depth
-        self.noise = (label_noise, learning_rate, batch_size)
+    drift: Callable[[Any], Any]
+    diffusion: Callable[[Any], Any]
 
-    def diffusion(self, logs: Any) -> Any:
+
+def log_mode(depth: int, label_noise: float, learning_rate: float, batch_size: int) -> LogMode:
+    """Those of one balanced mode of target 1 under the equation of SGD."""
+    noise = (label_noise, learning_rate, batch_size)
+
+    def diffusion(logs: Any) -> Any:
         values = np.exp(logs)[..., None]
-        return (mode_diffusion(values, [TARGET], self.deep, *self.noise) / values**2)[..., 0]
+        return (mode_diffusion(values, [TARGET], depth, *noise) / values**2)[..., 0]
 
-    def drift(self, logs: Any) -> Any:
+    def drift(logs: Any) -> Any:
         values = np.exp(logs)[..., None]
-        pull = mode_drift(values, [TARGET], self.deep)
-        pull = pull + ito_parts(values, [TARGET], self.deep, *self.noise).own
-        return (pull / values)[..., 0] - self.diffusion(logs) / 2
+        pull = mode_drift(values, [TARGET], depth)
+        pull = pull + ito_parts(values, [TARGET], depth, *noise).own
+        return (pull / values)[..., 0] - diffusion(logs) / 2
+
+    return LogMode(drift, diffusion)
 
 
 CELLS = 1200
@@ -106,7 +113,7 @@ def cells(start: float, top: float) -> Any:
 def equation(question: tuple[Any, ...], start: float, barrier: bool) -> tuple[Generator, Any]:
     """The Fokker–Planck equation in ln w, with a barrier at half the target or without, and the
     masses of its cells at the start."""
-    mode, top = _Mode(*question), 20 * TARGET
+    mode, top = log_mode(*question), 20 * TARGET
     if barrier:
         late = LATE * np.sqrt(float(mode.diffusion(np.log(HALF))) * TIME_STEP)
         top = HALF * float(np.exp(late))
@@ -239,5 +246,7 @@ def _survivals(ax: Axes, measured: xr.Dataset) -> None:
         measured_line(ax, times, left, color=color)
         predicted_line(ax, times, 1 - shares)
         k = int(np.argmin(abs(left - 0.5)))
-        ax.annotate(f"L = {depth}", (times[k], left[k]), (5, 4), textcoords="offset points")
+        side, place = ("right", (-4, 0)) if depth == measured.depth.values[0] else ("left", (4, 0))
+        here = (times[k], left[k])
+        ax.annotate(f"L = {depth}", here, place, textcoords="offset points", ha=side, va="center")
     ax.set(xlabel="time t", title="not yet past s/2", ylabel="share of runs", ylim=(0, 1.03))

@@ -64,7 +64,7 @@ EXPERIMENT = Experiment(
     steps=STEPS,
     schedule=linear(STEPS + 1) | last(20),
     observe=(chain_values,),
-    coords={"label_noise": (0.0, 0.5), "batch_size": (2, 8), "seed": tuple(range(2000))},
+    coords={"label_noise": (0.0, 0.5), "batch_size": (2, 8), "seed": tuple(range(1000))},
     cites=("corlouer2026",),
 )
 

@@ -97,7 +97,7 @@ EXPERIMENT = Experiment(
     coords={
         "inputs": ("gaussian", "uniform", "rademacher"),
         "angle": (0.0, 22.5, 45.0),
-        "seed": tuple(range(4000)),
+        "seed": tuple(range(2000)),
     },
     cites=("corlouer2026",),
 )

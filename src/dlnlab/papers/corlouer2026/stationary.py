@@ -318,7 +318,8 @@ def _distances_from_target(ax: Axes, measured: xr.Dataset) -> None:
             if name in measured.dynamics.values:
                 found = off.sel(dynamics=name, depth=depth)
                 ax.plot(found.step, found, color=color, linewidth=1.6 - 0.6 * (k > 0), zorder=2)
-    ax.set(yscale="log", ylim=(1e-17, 2), xlabel="step", title="ς = 0: at the target")
+    ax.set(yscale="log", ylim=(1e-13, 2), xlabel="step", title="ς = 0: all at the target")
+    ax.set_xlim(0, measured.step.values[-1] / 6)
     ax.set_ylabel("median |w/s − 1|")
     few_ticks(ax, 4, axis="x")
 
