@@ -3,9 +3,9 @@
 Matrices of two modes and three layers start on a minimum, balanced or not, under SGD with label
 noise. The loss has no gradient there; what noise adds is, in the mean, a flow down
 (ης²/4B) tr ∇²ℓ along the set of minima (dashed), tr ∇²ℓ = Σ_l ‖W_{>l}‖²‖W_{<l}‖². The trace falls
-from the unbalanced start, and from the balanced one too: with three layers and two unequal modes
-the least trace is not balanced, so that SGD leaves the balanced set. Means over seeds with 95 %
-intervals. Fluctuations about the minimum add a little to the measured trace.
+from the unbalanced start. With three layers and two unequal modes the least trace is not balanced,
+so that SGD leaves the balanced set; the trace that it gains there is within the noise of these
+runs. Means over seeds with 95 % intervals.
 """
 
 from typing import Annotated
@@ -142,9 +142,9 @@ def falls(measured: xr.Dataset) -> tuple[Any, Any]:
 
 
 def check_falls(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
-    """The least mean fall of the trace, over starts, in its one-sided bound."""
+    """The least mean fall of the trace, over unbalanced starts, in its one-sided bound."""
     measured, _ = with_axes(measured, predicted, AXES)
-    first, final = falls(measured)
+    first, final = falls(measured.where(measured.unevenness != 1, drop=True))
     found = [Verdict.mean_at_least(a - b, 0.0) for a, b in zip(first, final, strict=True)]
     worst = min(found, key=lambda each: each.statistic - each.uncertainty)
     return Verdict.at_least(
@@ -152,13 +152,28 @@ def check_falls(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
     )
 
 
+def check_leaves(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
+    """The mean imbalance at the end of a run from balanced layers."""
+    measured, _ = with_axes(measured, predicted, AXES)
+    ends = measured.balance_error.sel(unevenness=1.0).isel(step=-1, pathway=0)
+    return Verdict.mean_at_least(ends.values, 0.1)
+
+
 CLAIMS = (
     Claim(
         "corlouer2026.6a",
-        "On minima SGD with label noise drifts to a smaller trace of the Hessian: from unbalanced "
-        "layers, and from balanced ones too, where two unequal modes share three layers.",
+        "Along its minima SGD with label noise drifts from unbalanced layers to a smaller trace of "
+        "the Hessian.",
         check_falls,
         ("matrices", "label noise", "from aligned layers on a minimum"),
+        statistical=True,
+    ),
+    Claim(
+        "corlouer2026.6e",
+        "With three layers and two unequal modes SGD leaves the balanced set, where the trace is "
+        "not least: the imbalance of a balanced start grows by 0.1 and more.",
+        check_leaves,
+        ("matrices", "label noise 0.5", "time 240"),
         statistical=True,
     ),
 )

@@ -21,7 +21,7 @@ from dlnlab.experiment import Bound, Experiment
 from dlnlab.networks import square
 from dlnlab.observables import balance_error, mode_values
 from dlnlab.papers.corlouer2026.stationary import normal_limit
-from dlnlab.plotting import COLORS, INK, Figure, key, legend_above, panels, with_axes
+from dlnlab.plotting import COLORS, INK, Figure, few_ticks, key, legend_above, panels, with_axes
 from dlnlab.problem import Problem
 from dlnlab.run import Run
 from dlnlab.schedule import linear
@@ -174,6 +174,10 @@ def plot(measured: xr.Dataset, predicted: xr.Dataset) -> Figure:
     left.axhline(one, color="#8b929a", linewidth=0.8)
     left.annotate("one law of the loss", (fine[0], one), (2, 3), textcoords="offset points")
     left.set(xscale="log", yscale="log", xlabel="target s", ylabel="variance of the mode")
+    left.set_xticks(goals, [f"{goal:g}" for goal in goals])
+    left.set_xticks([], minor=True)
+    left.set_title("diagonal lines: one temperature for each mode")
+    few_ticks(right, 4, axis="x")
     right.set(xlabel="step", ylabel="balance error", title="distance from balance")
     marks = [
         key(f"L = {d}", c, marker="o", ms=4)
