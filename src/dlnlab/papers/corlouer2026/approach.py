@@ -106,7 +106,7 @@ def cells(start: float, top: float) -> Any:
     low, first, last = np.log(1e-7 * start), np.log(start), np.log(top)
     width = (last - first) / (np.round(CELLS * (last - first) / (last - low)) + 0.5)
     below = int((first - low) / width)
-    return last + width * np.arange(-int(round((last - first) / width + 0.5)) - below, 1)
+    return last + width * np.arange(-round((last - first) / width + 0.5) - below, 1)
 
 
 @functools.lru_cache(maxsize=16)
@@ -131,7 +131,7 @@ def question(measured: xr.Dataset, depth: int) -> tuple[tuple[Any, ...], float]:
 
 
 def law_in_time(measured: xr.Dataset, depth: int) -> tuple[Any, Any]:
-    """Edges in w, and the distribution function at them, [moment, edge], at the moments recorded."""
+    """Edges in w, and the distribution at them, [moment, edge], at the moments recorded."""
     asked, start = question(measured, depth)
     made, masses = equation(asked, start, False)
     times = measured.step.values[1:] * TIME_STEP

@@ -265,7 +265,9 @@ def _cells_drawn(ax: Axes, shares: xr.DataArray) -> None:
     labels = [f"{ratio:.3g}" for ratio in shares.edge_ratio.values]
     every = -(-len(labels) // 8)
     ax.set_xticks(range(len(labels))[::every], labels[::every])
-    ax.set(ylabel="batch size B", xlabel="η(2s² + ς²)/2Bs", ylim=(-0.5, len(shares.batch_size) - 0.5))
+    ax.set(
+        ylabel="batch size B", xlabel="η(2s² + ς²)/2Bs", ylim=(-0.5, len(shares.batch_size) - 0.5)
+    )
     ax.grid(visible=False)
 
 

@@ -56,7 +56,7 @@ def build(
     batch_size: Annotated[int, Coordinate(least=1, most=10_000, symbol="B")] = 2,
     seed: int = 0,
 ) -> Run:
-    """Aligned square matrices on the minimum of diag(1, 0.2), the first layer larger by `unevenness`."""
+    """Aligned square matrices on the minimum of diag(1, 0.2), layers uneven at the ends."""
     eye = jnp.eye(len(TARGETS))
     task = Whitened(jnp.diag(jnp.array(TARGETS)), label_noise, basis=(eye, eye))
     problem = Problem(square(len(TARGETS), (depth,)), task)
@@ -67,7 +67,7 @@ def build(
 
 def _trace_slopes(layers: Any) -> tuple[float, Any]:
     """On diagonal layers [layer, mode]: `Σ_l ‖W_{>l}‖²‖W_{<l}‖²`, and its gradient."""
-    depth, modes = layers.shape
+    depth = len(layers)
     total, slopes = 0.0, np.zeros_like(layers)
     for low in range(depth):
         after, before = layers[low + 1 :].prod(axis=0), layers[:low].prod(axis=0)

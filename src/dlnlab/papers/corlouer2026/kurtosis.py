@@ -2,10 +2,10 @@
 
 One step of SGD from aligned, balanced weights, many times over. The variance of a mode's update is
 (η²/B) L²w^{4−4/L}[(κ − 1)(s − w)² + ς²], κ the kurtosis of vᵀx, in place of the Gaussian 2. Modes
-diffuse together only where they are not themselves the independent inputs: turned by an angle φ
-against them, two modes have E[(v₁ᵀx)²(v₂ᵀx)²] − 1 = (κ − 3) Σ_i v_{1i}²v_{2i}². Points are measured,
-with intervals of 95 %, over what the formula says; two modes of three layers, w = (0.5, 0.2),
-target (1, 0.5).
+diffuse together only where they are not themselves the independent inputs: turned by an angle
+against them, two modes have E[(v₁ᵀx)²(v₂ᵀx)²] − 1 = (κ − 3) Σ_i v_{1i}²v_{2i}². Points are
+measured, with intervals of 95 %, the dashed lines are what the formula says; two modes of three
+layers, w = (0.5, 0.2), target (1, 0.5).
 """
 
 from typing import Annotated

@@ -3,9 +3,10 @@
 Label noise keeps a learned mode moving. The equation of SGD has a stationary law in closed form
 (dashed), which chains of the equation follow within the error of their effective size. SGD itself
 is a little wider: its variance exceeds the law's by the share ηS/2 to first order in the step size,
-S = L s^{2−2/L} the sharpness of the mode (here 0.143 with all orders, at ηS = 0.2). Without label noise there is no law to draw: every chain
-ends at the target, as gradient flow does. Distances from the law (Wasserstein, and
-Kolmogorov–Smirnov) stand in the panels. Values after the first quarter of each run.
+S = L s^{2−2/L} the sharpness of the mode (here 0.143 with all orders, at ηS = 0.2). Without label
+noise there is no law to draw: every chain ends at the target, as gradient flow does. Distances from
+the law (Wasserstein W₁, and Kolmogorov–Smirnov KS) stand in the panels. Values after the first
+quarter of each run; the equation takes four steps in the time of one of SGD.
 """
 
 from typing import Annotated, Literal
@@ -279,8 +280,8 @@ CLAIMS = (
     ),
     Claim(
         "corlouer2026.4i",
-        "SGD's own variance exceeds that of the law by the share ηS/2 to first order: by the factor "
-        "(2 − 2ηS/B)/(2 − ηS(1 + 2/B)) of the linear recursion.",
+        "SGD's own variance exceeds that of the law by the share ηS/2 to first order: by "
+        "the factor (2 − 2ηS/B)/(2 − ηS(1 + 2/B)) of the linear recursion.",
         check_wider,
         (*ONE, "label noise small against the target", "B = 1"),
         statistical=True,
@@ -338,8 +339,15 @@ def _panel(ax: Axes, measured: xr.Dataset, depth: int, noise: float) -> None:
         lost = len(series) - len(kept)
         lines.append(f"$W_1$ = {off.wasserstein:.4f}, KS = {off.kolmogorov_smirnov:.4f}")
         lines[-1] += f", {lost} diverged" if lost else ""
-        ax.text(0.02, 1.07 - 0.09 * len(lines), lines[-1], transform=ax.transAxes, va="top",
-            fontsize=6.5, color=color)
+        ax.text(
+            0.02,
+            1.07 - 0.09 * len(lines),
+            lines[-1],
+            transform=ax.transAxes,
+            va="top",
+            fontsize=6.5,
+            color=color,
+        )
     fine = np.linspace(*places, 400)
     predicted_line(ax, fine / target, law.pdf(fine) * target)
     ax.set_title(f"L = {depth}, ς = {noise:g}")

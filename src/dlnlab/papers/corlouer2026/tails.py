@@ -40,7 +40,7 @@ def build(
     batch_size: Annotated[int, Coordinate(least=1, most=10_000, symbol="B")] = 1,
     seed: int = 0,
 ) -> Run:
-    """One balanced mode of target 1 under the equation of SGD, in steps of 0.0005/(L − 1), η = ηS/L."""
+    """One balanced mode of target 1 under the equation of SGD, in steps of 0.0005/(L − 1)."""
     problem, params = one_mode("equation", depth, TARGET, label_noise, TARGET)
     rule = moved("equation", scaled_rate / depth, batch_size, TIME_STEP / (depth - 1))
     return Run(problem, rule, params, jax.random.key(seed))
