@@ -175,5 +175,5 @@ def test_every_figure_draws(data, module):
 def test_what_does_not_fit_is_refused_with_the_mend():
     with pytest.raises(InputError, match="depth must be at least 2"):
         stationary.EXPERIMENT.measure(depth=1, steps=10)
-    with pytest.raises(InputError, match="start must be below 0.4"):
+    with pytest.raises(InputError, match=r"start must be above 0.0001 and below 0.4"):
         approach.EXPERIMENT.measure(start=0.7, steps=10)

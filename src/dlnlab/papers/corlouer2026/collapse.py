@@ -165,16 +165,19 @@ def check_boundary(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
 
 
 def check_chance(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
-    """The least p-value, over cells, of the number of runs that ended at 0 (binomial, exact)."""
+    """The least p-value, over η/η*, of the number of runs that ended at 0 (binomial, exact).
+
+    Batches are counted together: without label noise η/B and the start decide alone.
+    """
     import scipy.stats
 
     runs, said = _cells(measured, predicted, dynamics="equation", noisy=False)
-    hits = (ends(runs) == 0).sum("seed")
-    chances = said.ends_at_zero.isel(seed=0).transpose(*hits.dims).values.ravel()
-    count = runs.sizes["seed"]
+    hits = (ends(runs) == 0).sum(["seed", "batch_size", "label_noise"])
+    chances = said.ends_at_zero.isel(seed=0, batch_size=0, label_noise=0).values
+    count = runs.sizes["seed"] * runs.sizes["batch_size"]
     found = [
         scipy.stats.binomtest(int(k), count, float(chance)).pvalue
-        for k, chance in zip(hits.values.ravel(), chances, strict=True)
+        for k, chance in zip(hits.values, chances, strict=True)
     ]
     return Verdict.at_least(min(found), alarm(len(found)), sample_size=count * len(found))
 

@@ -327,8 +327,8 @@ def _distances_from_target(ax: Axes, measured: xr.Dataset) -> None:
 
 def _panel(ax: Axes, measured: xr.Dataset, depth: int, noise: float) -> None:
     law, target = law_at(measured, depth, noise), float(measured.target)
-    places = law.ppf(np.array([5e-4, 1 - 1e-3]))
-    edges = np.linspace(*places, 51)
+    low, high = map(float, law.ppf(np.array([5e-4, 1 - 1e-3])))
+    edges = np.linspace(low, high, 51)
     lines = []
     for method, color in zip(np.atleast_1d(measured.dynamics), COLORS, strict=False):
         series = rested(measured, dynamics=method, depth=depth, label_noise=noise)
@@ -348,7 +348,7 @@ def _panel(ax: Axes, measured: xr.Dataset, depth: int, noise: float) -> None:
             fontsize=6.5,
             color=color,
         )
-    fine = np.linspace(*places, 400)
+    fine = np.linspace(low, high, 400)
     predicted_line(ax, fine / target, law.pdf(fine) * target)
     ax.set_title(f"L = {depth}, ς = {noise:g}")
     ax.set(xlabel="w/s", ylabel="density", ylim=(0, 1.35 * float(law.pdf(law.ppf(0.5))) * target))
