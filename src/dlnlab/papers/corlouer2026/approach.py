@@ -235,7 +235,7 @@ def _laws(ax: Axes, measured: xr.Dataset, depth: int) -> None:
         ax.stairs(found, bins, color=color, linewidth=1.2, zorder=2)
         said = np.diff(np.interp(bins, places, shares[moment - 1])) / np.diff(bins)
         predicted_line(ax, (bins[1:] + bins[:-1]) / 2, said)
-    ax.set(xlabel="w/s", ylabel="density", title=f"L = {depth}", ylim=(0, 4.5))
+    ax.set(xlabel="w/s", ylabel="density", title=f"L = {depth}")
 
 
 def _survivals(ax: Axes, measured: xr.Dataset) -> None:

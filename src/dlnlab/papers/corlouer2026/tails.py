@@ -193,7 +193,12 @@ def _slopes(ax: Axes, measured: xr.Dataset) -> None:
         ax.axhline(limit, color=color, linewidth=1.2)
         predicted_line(ax, far, slope)
         ax.annotate(
-            f"L = {depth}", (far[-1], limit), (0, 2), textcoords="offset points", ha="right"
+            f"L = {depth}",
+            (1.01, limit),
+            xycoords=ax.get_yaxis_transform(),
+            va="center",
+            fontsize=6.5,
+            color=color,
         )
-    ax.set(xscale="log", ylim=(-8, -3), xlabel="w/s", ylabel="d ln p/d ln w")
+    ax.set(xscale="log", ylim=(-6.5, -3.2), xlabel="w/s", ylabel="d ln p/d ln w")
     ax.set_title("solid: the limit −5 + 3/L")
