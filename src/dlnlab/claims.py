@@ -16,7 +16,7 @@ FALSE_ALARM = 0.01
 """The probability that any of a paper's statistical claims says `fails` by chance alone, where
 each is just true. It is shared equally between at most `STATISTICAL_CLAIMS` of them."""
 
-STATISTICAL_CLAIMS = 25
+STATISTICAL_CLAIMS = 60
 
 
 @dataclass(frozen=True)
