@@ -41,6 +41,7 @@ from dlnlab.theory.noise import (
     peak_share,
     speed_peak,
 )
+from dlnlab.theory.noise import mode_diffusion as theory_diffusion
 from dlnlab.typing import Any, Array, Params
 
 
@@ -56,6 +57,7 @@ def build(
     problem = teacher((1.0,), (1,) * (depth + 1), limit_ratio * label_noise_peak_limit(depth))
     moves = StochasticGradientDescent(learning_rate)
     return Run(problem, moves, scaled_identity(problem, (start,)), jax.random.key(seed))
+
 
 EDGES = np.arange(0.0, 1.1001, 0.025)
 """Between which values w/s steps are counted together."""
@@ -189,4 +191,234 @@ def at_end(values: Floats) -> float:
 def cells(measured: xr.Dataset) -> list[tuple[int, float]]:
     return [(int(d), float(r)) for d in measured.depth.values for r in measured.limit_ratio.values]
 
-CLAIMS=()
+
+# --- claims -------------------------------------------------------------------------------------
+
+
+def _said(predicted: xr.Dataset, depth: int, ratio: float) -> float:
+    return float(predicted.noise_peak.sel(depth=depth, limit_ratio=ratio).isel(seed=0))
+
+
+def check_position(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
+    """The largest distance of the peak of D, at the weights of SGD, from the one predicted."""
+    below = [(d, r) for d, r in cells(measured) if r < 1]
+    found = [
+        abs(bump(profile(lane_of(measured, *cell)).weights)[0] - _said(predicted, *cell))
+        for cell in below
+    ]
+    return Verdict.at_most(float(np.max(found)), 0.025, sample_size=len(found))
+
+
+def check_steps(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
+    """The largest distance of the peak of the steps' variance from the one predicted, up to half
+    the limit."""
+    found = []
+    for cell in [(d, r) for d, r in cells(measured) if r <= 0.5]:
+        place, error = vertices(lane_of(measured, *cell), "steps")
+        found.append((abs(place - _said(predicted, *cell)), QUANTILE * error))
+    return _worst(found, 0.05)
+
+
+QUANTILE = 5.4
+"""Student's t for seven degrees of freedom at the share of false alarms of one claim."""
+
+
+def _worst(found: list[tuple[float, float]], limit: float) -> Verdict:
+    away, error = max(found)
+    return Verdict.at_most(away, limit, uncertainty=error, sample_size=len(found))
+
+
+def check_limit(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
+    """The number of cells with a peak beyond the limit, or without one below it; NaN, which fails,
+    unless there are cells within 10 % of it on both sides."""
+    ratios = measured.limit_ratio.values
+    near = ((ratios > 0.9) & (ratios < 1)).any() and ((ratios > 1) & (ratios < 1.11)).any()
+    peaks = [np.isfinite(bump(profile(lane_of(measured, *c)).weights)[0]) for c in cells(measured)]
+    wrong = sum(
+        peak != (ratio < 1) for peak, (_, ratio) in zip(peaks, cells(measured), strict=True)
+    )
+    return Verdict.at_most(float(wrong) if near else np.nan, 0, sample_size=len(peaks))
+
+
+def heights(measured: xr.Dataset, depth: int, ratio: float) -> float:
+    """D at its peak before learning over D of the learned mode."""
+    values = profile(lane_of(measured, depth, ratio)).weights
+    return bump(values)[1] / at_end(values)
+
+
+def global_ratio(depth: int) -> float:
+    """Where D at the peak is that of the learned mode, in units of the limit."""
+    return label_noise_global_limit(depth) / label_noise_peak_limit(depth)
+
+
+def check_global(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
+    """The number of cells with a peak that is on the wrong side of D of the learned mode; NaN,
+    which fails, unless there are cells on both sides of the smaller limit."""
+    below = [(d, r) for d, r in cells(measured) if r < 1]
+    higher = np.array([heights(measured, *cell) > 1 for cell in below])
+    said = np.array([r < global_ratio(d) for d, r in below])
+    told = said.any() and not said.all()
+    wrong = float((higher != said).sum()) if told else np.nan
+    return Verdict.at_most(wrong, 0, sample_size=len(below))
+
+
+def rise(lanes: xr.Dataset, depth: int) -> float:
+    """D of steps just before the mode is learned over D where the mode is fastest."""
+    found = profile(lanes)
+    late = (SHARES > 0.85) & (SHARES < LEARNED)
+    fast = np.abs(SHARES - speed_peak(depth, 1.0)) < 0.06
+    parts = [
+        np.nansum((found.steps * found.counts)[k]) / np.nansum(found.counts[k])
+        for k in (late, fast)
+    ]
+    return float(parts[0] / parts[1])
+
+
+def check_falsified(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
+    """The least ratio beyond the limit of D just before learning to D where the mode is fastest,
+    measured from the steps; and 1 would be a peak at least as high as what follows."""
+    found = []
+    for depth, ratio in [cell for cell in cells(measured) if cell[1] > 1]:
+        lanes = lane_of(measured, depth, ratio)
+        folds = np.array_split(np.arange(lanes.sizes["seed"]), 8)
+        parts = [rise(lanes.isel(seed=fold), depth) for fold in folds]
+        found.append((np.mean(parts), QUANTILE * np.std(parts, ddof=1) / len(parts) ** 0.5))
+    least, error = min(found) if found else (np.nan, 0.0)
+    return Verdict.at_least(least, 1.0, uncertainty=float(error), sample_size=len(found))
+
+
+def check_null(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
+    """The largest distance between the peaks of D and of the speed, without label noise, both
+    from the steps."""
+    found = []
+    for depth in measured.depth.values:
+        lanes = lane_of(measured, int(depth), 0.0)
+        (heat, one), (speed, other) = (vertices(lanes, of) for of in ("steps", "speed"))
+        found.append((abs(heat - speed), QUANTILE * np.hypot(one, other)))
+    return _worst(found, 0.1)
+
+
+SETTING = ("one mode", "balanced start", "B = 1, small η", "white Gaussian inputs")
+CLAIMS = (
+    Claim(
+        "corlouer2026.3",
+        "Below ς/s = L/(2√((L−1)(3L−2))) the diffusion of a mode peaks before the mode is learned, "
+        "where theory says, (2L−2)/(3L−2) without label noise; within 0.025 s.",
+        check_position,
+        SETTING,
+    ),
+    Claim(
+        "corlouer2026.3a",
+        "So does the variance of SGD's own steps, within 0.05 s.",
+        check_steps,
+        (*SETTING, "ς/s up to half the limit"),
+        statistical=True,
+    ),
+    Claim(
+        "corlouer2026.3b",
+        "There is such a peak below that label noise and none above it.",
+        check_limit,
+        SETTING,
+    ),
+    Claim(
+        "corlouer2026.3c",
+        "The peak is higher than the diffusion of the learned mode only below a smaller label "
+        "noise, that of `label_noise_global_limit`.",
+        check_global,
+        SETTING,
+    ),
+    Claim(
+        "corlouer2026.3d",
+        "Beyond the limit noise does not peak before learning: SGD's steps vary more just before "
+        "the mode is learned than where the mode is fastest.",
+        check_falsified,
+        SETTING,
+        statistical=True,
+    ),
+    Claim(
+        "corlouer2026.3e",
+        "Without label noise the diffusion peaks where the speed does, within 0.1 s: its peak tells "
+        "no more than that of the speed.",
+        check_null,
+        SETTING,
+        statistical=True,
+    ),
+)
+
+
+# --- the figure ---------------------------------------------------------------------------------
+
+TICKS = {"ls": (0, (4, 2.2)), "linewidth": 1.0}
+
+
+def plot(measured: xr.Dataset, predicted: xr.Dataset) -> Figure:
+    """Profiles of D at one depth, the places of the peaks, and their heights."""
+    figure, (left, middle, right) = panels(1, 3, height=2.8)
+    measured, _ = with_axes(measured, predicted, ("depth", "limit_ratio", "seed"))
+    depths = [int(depth) for depth in measured.depth.values]
+    _profiles(left, measured, 4 if 4 in depths else depths[0])
+    for depth, color in zip(depths, COLORS, strict=False):
+        _places(middle, measured, depth, color)
+        _heights(right, measured, depth, color)
+    most = 1.1 * max(1.4, float(measured.limit_ratio.max()))
+    for ax in (middle, right):
+        ax.axvspan(1, most, color="#e4e7eb", zorder=0)
+        ax.set(xlim=(-0.05, most), xlabel="label noise ς, over its limit")
+    middle.set(title="where D peaks, w/s", ylim=(0.4, 1.0))
+    right.set(title="D at the peak / D learned", yscale="log", ylim=(0.3, 300))
+    right.axhline(1, color=FAINT, lw=0.8)
+    for ax, height in ((middle, 0.47), (right, 60)):
+        ax.text((1 + most) / 2, height, "no peak\nbefore\nlearning", ha="center", fontsize=7)
+    lines = [key(f"L = {depth}", c) for depth, c in zip(depths, COLORS, strict=False)]
+    marks = [
+        key("at the weights", INK, marker="o", ms=4),
+        key("from the steps", INK, marker="_", ms=7),
+        key("theory", INK, **TICKS),
+    ]
+    legend_above(figure, [*lines, *marks])
+    return figure
+
+
+def _diffusion(share: Floats, depth: int, noise: float) -> Floats:
+    return np.asarray(theory_diffusion(share, np.ones(1), depth, noise, 1.0, 1))
+
+
+def _profiles(ax: Axes, measured: xr.Dataset, depth: int) -> None:
+    """D from the steps, with the formula, at a few label noises; D of the learned mode is 1."""
+    ratios = measured.limit_ratio.values
+    chosen = [r for r in ratios if r in (0.5, 0.95, 1.5)] or list(ratios[:3])
+    keep = (SHARES > 0.1) & (SHARES < 1.05)
+    for ratio, color in zip(chosen, COLORS[4:], strict=False):
+        found = profile(lane_of(measured, depth, ratio))
+        noise = ratio * label_noise_peak_limit(depth)
+        unit = float(_diffusion(np.ones((1, 1)), depth, noise)[0, 0]) or 1.0
+        ax.plot(SHARES[keep], found.steps[keep] / unit, ".", ms=3.5, color=color)
+        said = _diffusion(SHARES[:, None], depth, noise)[:, 0] / unit
+        predicted_line(ax, SHARES[keep], said[keep], "", color)
+        ax.plot([], [], ".", color=color, label=f"ς = {ratio:g} limit")
+    ax.axvline(LEARNED, color=FAINT, lw=0.8)
+    ax.set(title=f"D from the steps, L = {depth}", xlabel="w/s", ylabel="D / D learned")
+    ax.legend(loc="upper left", handletextpad=0.2)
+
+
+def _places(ax: Axes, measured: xr.Dataset, depth: int, color: str) -> None:
+    limit, fine = label_noise_peak_limit(depth), np.linspace(0, 0.9999, 200)
+    predicted_line(ax, fine, [peak_share(depth, ratio * limit) for ratio in fine], "", color)
+    for ratio in measured.limit_ratio.values:
+        lanes = lane_of(measured, depth, ratio)
+        ax.plot(ratio, bump(profile(lanes).weights)[0], "o", ms=3.5, color=color)
+        if ratio <= 0.5 and lanes.sizes["seed"] >= 16:
+            value, error = vertices(lanes, "steps")
+            ax.errorbar(ratio + 0.03, value, 1.96 * error, fmt="_", ms=6, lw=1, color=color)
+
+
+def _heights(ax: Axes, measured: xr.Dataset, depth: int, color: str) -> None:
+    limit, fine = label_noise_peak_limit(depth), np.linspace(0.05, 0.9999, 200)
+    shares = np.array([peak_share(depth, ratio * limit) for ratio in fine])
+    said = [
+        float(_diffusion(np.array([x]), depth, n * limit)[0]) / (depth * n * limit) ** 2
+        for x, n in zip(shares, fine, strict=True)
+    ]
+    predicted_line(ax, fine, said, "", color)
+    ratios = measured.limit_ratio.values
+    ax.plot(ratios, [heights(measured, depth, r) for r in ratios], "o", ms=3.5, color=color)
