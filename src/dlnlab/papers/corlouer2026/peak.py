@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from dlnlab.claims import FALSE_ALARM, STATISTICAL_CLAIMS, Claim, Verdict
+from dlnlab.claims import Claim, Verdict
 from dlnlab.dynamics import StochasticGradientDescent
 from dlnlab.experiment import Bound, Experiment
 from dlnlab.initialization import scaled_identity
@@ -274,11 +274,15 @@ def rise(lanes: xr.Dataset, depth: int) -> float:
     return float(parts[0] / parts[1])
 
 
+FAR = 1.5
+"""In units of the limit: from here on the steps of 100 runs or so tell that D only grows."""
+
+
 def check_falsified(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
-    """The least ratio beyond the limit of D just before learning to D where the mode is fastest,
-    measured from the steps; and 1 would be a peak at least as high as what follows."""
+    """The least ratio far beyond the limit of D just before learning to D where the mode is fastest,
+    measured from the steps."""
     found = []
-    for depth, ratio in [cell for cell in cells(measured) if cell[1] > 1]:
+    for depth, ratio in [cell for cell in cells(measured) if cell[1] >= FAR]:
         lanes = lane_of(measured, depth, ratio)
         folds = np.array_split(np.arange(lanes.sizes["seed"]), 8)
         parts = [rise(lanes.isel(seed=fold), depth) for fold in folds]
@@ -329,7 +333,7 @@ CLAIMS = (
     ),
     Claim(
         "corlouer2026.3d",
-        "Beyond the limit noise does not peak before learning: SGD's steps vary more just before "
+        "At 1.5 times that label noise D does not peak before learning: SGD's steps vary more just before "
         "the mode is learned than where the mode is fastest.",
         check_falsified,
         SETTING,
@@ -374,8 +378,9 @@ def plot(measured: xr.Dataset, predicted: xr.Dataset) -> Figure:
         key("at the weights", INK, marker="o", ms=4),
         key("from the steps", INK, marker="_", ms=7),
         key("theory", INK, **TICKS),
+        key("D grows until learned", INK, marker="x", ms=4),
     ]
-    legend_above(figure, [*lines, *marks])
+    legend_above(figure, [*lines, *marks], columns=4)
     return figure
 
 
@@ -398,6 +403,7 @@ def _profiles(ax: Axes, measured: xr.Dataset, depth: int) -> None:
         ax.plot([], [], ".", color=color, label=f"ς = {ratio:g} limit")
     ax.axvline(LEARNED, color=FAINT, lw=0.8)
     ax.set(title=f"D from the steps, L = {depth}", xlabel="w/s", ylabel="D / D learned")
+    ax.set_ylim(-0.1, 3.4)
     ax.legend(loc="upper left", handletextpad=0.2)
 
 
@@ -406,7 +412,11 @@ def _places(ax: Axes, measured: xr.Dataset, depth: int, color: str) -> None:
     predicted_line(ax, fine, [peak_share(depth, ratio * limit) for ratio in fine], "", color)
     for ratio in measured.limit_ratio.values:
         lanes = lane_of(measured, depth, ratio)
-        ax.plot(ratio, bump(profile(lanes).weights)[0], "o", ms=3.5, color=color)
+        place = bump(profile(lanes).weights)[0]
+        if np.isfinite(place):
+            ax.plot(ratio, place, "o", ms=3.5, color=color)
+        else:
+            ax.plot(ratio, LEARNED, "x", ms=4, color=color)
         if ratio <= 0.5 and lanes.sizes["seed"] >= 16:
             value, error = vertices(lanes, "steps")
             ax.errorbar(ratio + 0.03, value, 1.96 * error, fmt="_", ms=6, lw=1, color=color)
@@ -420,5 +430,5 @@ def _heights(ax: Axes, measured: xr.Dataset, depth: int, color: str) -> None:
         for x, n in zip(shares, fine, strict=True)
     ]
     predicted_line(ax, fine, said, "", color)
-    ratios = measured.limit_ratio.values
+    ratios = [ratio for ratio in measured.limit_ratio.values if ratio > 0]
     ax.plot(ratios, [heights(measured, depth, r) for r in ratios], "o", ms=3.5, color=color)
