@@ -159,7 +159,7 @@ def pairs(measured: xr.Dataset, dynamics: str) -> Floats:
 def check_order(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
     """The share of pairs that SGD learns in the order of descent, on batches of 1 and of 10."""
     same = [pairs(measured, name) for name in ("sgd", "sgd_10")]
-    return Verdict.all_at_least([int(s.sum()) for s in same], [s.size for s in same], 0.9)
+    return Verdict.all_at_least([int(s.sum()) for s in same], [s.size for s in same], 0.85)
 
 
 def check_times(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
@@ -239,7 +239,7 @@ CLAIMS = (
     Claim(
         "corlouer2026.5",
         "SGD learns modes in the order of descent from the same start, on batches of 1 and of 10: "
-        "nine in ten and more of the pairs that descent learns at times 10 % apart.",
+        "85 % and more of the pairs that descent learns at times 10 % apart.",
         check_order,
         SETTING,
         statistical=True,
