@@ -1,8 +1,8 @@
 """For how long do aligned, balanced weights stay so under the noise of batches?
 
 Descent never leaves them. SGD and its equation leave at once: what is off the diagonal grows like
-the square root of η/B, and the layers' imbalance like η/B itself, at the rate that theory gives (the
-mean of what noise adds, dashed, along the path of descent). The diffusion of a mode is then no
+the square root of η/B, and the layers' imbalance like η/B itself, at the rate of theory (the mean
+of what noise adds, dashed, along the path of descent). The diffusion of a mode is then no
 longer that of its value: the time after which the formula of balanced modes is off by 5 % falls
 with η/B. At the minimum noisy labels drive on, and the imbalance settles at a level of its own:
 SGD goes where the trace of the Hessian is least, which is not the balanced set.
@@ -121,6 +121,7 @@ def predicted_gap(lane: xr.Dataset, noise_scale: float) -> Floats:
 
 
 def scale_of(measured: xr.Dataset, rate: float) -> float:
+    """η/B at this η."""
     return rate / float(measured.batch_size)
 
 

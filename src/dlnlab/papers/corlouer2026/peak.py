@@ -148,6 +148,7 @@ def profile(lanes: xr.Dataset) -> Profile:
 
 
 def lane_of(measured: xr.Dataset, depth: int, ratio: float) -> xr.Dataset:
+    """The seeds at one depth and label noise."""
     return measured.sel(depth=depth, limit_ratio=ratio)
 
 
@@ -189,6 +190,7 @@ def at_end(values: Floats) -> float:
 
 
 def cells(measured: xr.Dataset) -> list[tuple[int, float]]:
+    """All depths with all label noises, in units of the limit."""
     return [(int(d), float(r)) for d in measured.depth.values for r in measured.limit_ratio.values]
 
 
@@ -279,8 +281,8 @@ FAR = 1.5
 
 
 def check_falsified(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
-    """The least ratio far beyond the limit of D just before learning to D where the mode is fastest,
-    measured from the steps."""
+    """The least ratio of D just before learning to D where the mode is fastest, far beyond the
+    limit, measured from the steps."""
     found = []
     for depth, ratio in [cell for cell in cells(measured) if cell[1] >= FAR]:
         lanes = lane_of(measured, depth, ratio)
@@ -333,16 +335,16 @@ CLAIMS = (
     ),
     Claim(
         "corlouer2026.3d",
-        "At 1.5 times that label noise D does not peak before learning: SGD's steps vary more just before "
-        "the mode is learned than where the mode is fastest.",
+        "At 1.5 times that label noise D does not peak before learning: SGD's steps vary more "
+        "just before the mode is learned than where the mode is fastest.",
         check_falsified,
         SETTING,
         statistical=True,
     ),
     Claim(
         "corlouer2026.3e",
-        "Without label noise the diffusion peaks where the speed does, within 0.1 s: its peak tells "
-        "no more than that of the speed.",
+        "Without label noise the diffusion peaks where the speed does, within 0.1 s: its peak "
+        "tells no more than that of the speed.",
         check_null,
         SETTING,
         statistical=True,
