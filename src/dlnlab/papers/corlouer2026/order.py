@@ -313,7 +313,12 @@ def plot(measured: xr.Dataset, predicted: xr.Dataset) -> Figure:
             _distance(axes[2], measured, name, time)
     for level in predicted.plateaus.isel(dynamics=0, seed=0).values[:-1]:
         predicted_level(axes[0], float(level))
-    axes[0].set(yscale="log", title="loss of one start, and plateaus", xlabel="time η · step")
+    axes[0].set(
+        ylim=(1e-3, 60),
+        yscale="log",
+        title="loss of one start, and plateaus",
+        xlabel="time η · step",
+    )
     axes[1].set(title="time of w = 0.95 s", xlabel="descent", ylabel="from the same start")
     axes[2].set(title="distance from descent, medians", xlabel="time η · step", yscale="log")
     axes[3].set(title=r"anisotropy there, $P\,{\rm Tr}\Sigma^2/({\rm Tr}\Sigma)^2$, medians")
