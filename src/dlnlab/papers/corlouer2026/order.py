@@ -344,6 +344,6 @@ def _distance(ax: Axes, measured: xr.Dataset, name: str, time: Floats) -> None:
         ("end_to_end", ["output", "input"], ":"),
     ):
         gap = np.sqrt(((one[variable] - free[variable]) ** 2).sum(dims))
-        gap = gap / np.sqrt((free[variable] ** 2).sum(dims))
-        values = gap.transpose("seed", "step").median("seed").values
+        size = np.sqrt((free[variable] ** 2).sum(dims))
+        values = xr.DataArray(gap / size).transpose("seed", "step").median("seed").values
         ax.plot(time[1:], values[1:], look, color=SHADES[name], lw=1.1)

@@ -165,7 +165,7 @@ def vertices(lanes: xr.Dataset, of: str) -> tuple[float, float]:
     """The vertex and its standard error, from eight parts of the seeds left out in turn."""
     seeds = np.arange(lanes.sizes["seed"])
 
-    def found(kept: Floats) -> float:
+    def found(kept: np.ndarray[Any, Any]) -> float:
         made = profile(lanes.isel(seed=kept))
         return vertex(getattr(made, of), made.counts)
 
@@ -290,7 +290,7 @@ def check_falsified(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
         parts = [rise(lanes.isel(seed=fold), depth) for fold in folds]
         found.append((np.mean(parts), QUANTILE * np.std(parts, ddof=1) / len(parts) ** 0.5))
     least, error = min(found) if found else (np.nan, 0.0)
-    return Verdict.at_least(least, 1.0, uncertainty=float(error), sample_size=len(found))
+    return Verdict.at_least(float(least), 1.0, uncertainty=float(error), sample_size=len(found))
 
 
 def check_null(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
