@@ -1,12 +1,13 @@
 """Measurements that need more than one state: `init`, `update`, `read`."""
 
-from dlnlab.statistics import curvature, orbit, oscillation, outcome, passage
+from dlnlab.statistics import curvature, orbit, oscillation, outcome, passage, step_profile
 from dlnlab.statistics.base import Statistic
 from dlnlab.statistics.curvature import CurvatureTracker
 from dlnlab.statistics.orbit import Amplitude, Lyapunov, Period
 from dlnlab.statistics.oscillation import HessianShares
 from dlnlab.statistics.outcome import OUTCOMES, Outcome
 from dlnlab.statistics.passage import FirstRise, FirstTime, Maximum
+from dlnlab.statistics.step_profile import StepProfile
 
 EXAMPLES = (
     *passage.EXAMPLES,
@@ -14,6 +15,7 @@ EXAMPLES = (
     *outcome.EXAMPLES,
     *curvature.EXAMPLES,
     *oscillation.EXAMPLES,
+    *step_profile.EXAMPLES,
 )
 
 __all__ = [
@@ -29,4 +31,5 @@ __all__ = [
     "Outcome",
     "Period",
     "Statistic",
+    "StepProfile",
 ]

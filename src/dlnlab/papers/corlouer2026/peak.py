@@ -11,11 +11,9 @@ The null: without label noise D is proportional to the squared speed, so that it
 the speed, and nothing that noise announces.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
@@ -23,16 +21,14 @@ from dlnlab.claims import Claim, Verdict
 from dlnlab.dynamics import StochasticGradientDescent
 from dlnlab.experiment import Bound, Experiment
 from dlnlab.initialization import scaled_identity
-from dlnlab.observables import mode_diffusion, mode_values
+from dlnlab.observables import mode_values
 from dlnlab.papers.corlouer2026.modes import LEARNED, teacher
 from dlnlab.plotting import COLORS, FAINT, INK, Axes, Figure, key, legend_above, panels, with_axes
 from dlnlab.plotting import predicted as predicted_line
-from dlnlab.problem import Problem
 from dlnlab.run import Run
 from dlnlab.schedule import Schedule
 from dlnlab.schema import Coordinate
-from dlnlab.state import Step
-from dlnlab.statistics import Statistic
+from dlnlab.statistics import StepProfile
 from dlnlab.theory.arguments import Array as Floats
 from dlnlab.theory.noise import (
     label_noise_global_limit,
@@ -42,7 +38,7 @@ from dlnlab.theory.noise import (
     speed_peak,
 )
 from dlnlab.theory.noise import mode_diffusion as theory_diffusion
-from dlnlab.typing import Any, Array, Params
+from dlnlab.typing import Any
 
 
 def build(
@@ -63,37 +59,6 @@ EDGES = np.arange(0.0, 1.1001, 0.025)
 """Between which values w/s steps are counted together."""
 
 
-@dataclass(frozen=True)
-class StepProfile(Statistic):
-    """The steps of the first mode by the value that they started from, [bin, moment].
-
-    Their number, the sums of Δw and of Δw², and that of the diffusion per unit of η/B which the
-    weights have there. Steps from beyond the edges are left out.
-    """
-
-    @property
-    def name(self) -> str:
-        return "step_profile"
-
-    @property
-    def dims(self) -> tuple[str, ...]:  # type: ignore[override]
-        return ("bin", "moment")
-
-    def init(self, problem: Problem, params: Params) -> Array:
-        return jnp.zeros((len(EDGES) - 1, 4))
-
-    def update(self, problem: Problem, memory: Any, step: Step) -> Array:
-        before, after = (mode_values(problem, state)[0, 0] for state in (step.before, step.after))
-        heat = mode_diffusion(problem, step.before)[0]
-        move = after - before
-        place = jnp.searchsorted(jnp.asarray(EDGES), before) - 1
-        here = (jnp.arange(len(EDGES) - 1) == place)[:, None]
-        return memory + here * jnp.stack([jnp.ones_like(move), move, move**2, heat])
-
-    def read(self, problem: Problem, memory: Any, params: Params, status: Array) -> Array:
-        return jnp.asarray(memory)
-
-
 def _target(coords: dict[str, Any], measured: xr.Dataset) -> dict[str, Any]:
     noise = coords["limit_ratio"] * label_noise_peak_limit(coords["depth"])
     return {"depth": coords["depth"], "target": 1.0, "label_noise": noise}
@@ -105,7 +70,7 @@ EXPERIMENT = Experiment(
     steps=2500,
     schedule=Schedule(),
     observe=(mode_values,),
-    statistics=(StepProfile(),),
+    statistics=(StepProfile(tuple(EDGES.tolist())),),
     predictions=(Bound(noise_peak, _target),),
     coords={
         "depth": (2, 3, 4, 6),
