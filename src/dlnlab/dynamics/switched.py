@@ -42,6 +42,10 @@ class Switched(Map):
     dynamics: tuple[Map, ...]
     at: tuple[int, ...] = eqx.field(static=True)
 
+    # Written out, because type checkers take the property below for a field to be given.
+    def __init__(self, dynamics: tuple[Map, ...], at: tuple[int, ...]) -> None:
+        self.dynamics, self.at = dynamics, at
+
     def __check_init__(self) -> None:
         ascending = all(a < b for a, b in zip((0, *self.at), self.at, strict=False))
         if len(self.dynamics) != len(self.at) + 1 or not self.at or not ascending:
@@ -94,4 +98,4 @@ class Switched(Map):
 
 
 _EXAMPLE = (StochasticGradientDescent(0.01, batch_size=2), GradientDescent(0.005))
-EXAMPLES = (Switched(dynamics=_EXAMPLE, at=(2,)),)  # type: ignore[call-arg]
+EXAMPLES = (Switched(dynamics=_EXAMPLE, at=(2,)),)

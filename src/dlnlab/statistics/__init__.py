@@ -8,6 +8,7 @@ from dlnlab.statistics import (
     outcome,
     passage,
     staircase,
+    step_profile,
     updates,
 )
 from dlnlab.statistics.base import Statistic
@@ -18,6 +19,7 @@ from dlnlab.statistics.oscillation import HessianShares
 from dlnlab.statistics.outcome import OUTCOMES, Outcome
 from dlnlab.statistics.passage import FirstRise, FirstTime, Maximum
 from dlnlab.statistics.staircase import Staircase
+from dlnlab.statistics.step_profile import StepProfile
 from dlnlab.statistics.updates import ModeUpdates
 
 EXAMPLES = (
@@ -29,6 +31,7 @@ EXAMPLES = (
     *escape.EXAMPLES,
     *staircase.EXAMPLES,
     *updates.EXAMPLES,
+    *step_profile.EXAMPLES,
 )
 
 __all__ = [
@@ -47,4 +50,5 @@ __all__ = [
     "Period",
     "Staircase",
     "Statistic",
+    "StepProfile",
 ]
