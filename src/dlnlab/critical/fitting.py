@@ -18,7 +18,7 @@ PRECISION = 1e-13
 """Relative to the size of the task's minimum, what may be left of a product's misfit."""
 
 FARTHEST = 1e3
-"""Newton's method is given up where the misfit grows beyond so many times that size."""
+"""Newton's method is given up where the misfit grows to so many times that size and its first."""
 
 
 class Goal(NamedTuple):
@@ -117,14 +117,15 @@ def linear_step(layers: Layers, goal: Goal, where: Cut) -> Layers:
 
 def retract(layers: Layers, goal: Goal, where: Cut, most: int = 30) -> Layers | None:
     """Cut layers of the wanted product, by Newton's method of least moves; None where it fails."""
-    before = np.inf
+    before, first = np.inf, 0.0
     for _ in range(most):
         at = linearise(layers, goal, where)
         left = float(np.linalg.norm(at.misfit))
+        first = first or left
         stays = left > before / 2 and left <= 1000 * PRECISION * goal.scale  # at its rounding
         if left <= PRECISION * goal.scale or stays:
             return layers
-        if not left <= FARTHEST * goal.scale:
+        if not left <= FARTHEST * max(goal.scale, first):
             return None
         before = left
         layers = _plus(layers, _lifted(at, goal, -at.misfit), 1.0)
