@@ -117,7 +117,7 @@ EXPERIMENT = Experiment(
 )
 
 FULL = {
-    "targets": ((5.0, 4.0, 3.0, 2.0, 1.0),),
+    "targets": (5.0, 4.0, 3.0, 2.0, 1.0),
     "hidden": (10, 100),
     "scale": (0.05, 0.2),
     "seed": tuple(range(200)),
