@@ -180,7 +180,7 @@ EXPERIMENT = Experiment(
     ),
     coords={
         "dynamics": ("descent", "independent", "coupled", "langevin", "sgd"),
-        "seed": tuple(range(96)),
+        "seed": tuple(range(120)),
     },
     cites=("corlouer2026",),
 )

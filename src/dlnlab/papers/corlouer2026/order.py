@@ -111,7 +111,7 @@ EXPERIMENT = Experiment(
     predictions=(Bound(plateaus, _targets),),
     coords={
         "dynamics": ("descent", "sgd_10", "sgd", "isotropic", "switched"),
-        "seed": tuple(range(24)),
+        "seed": tuple(range(36)),
     },
     cites=("corlouer2026",),
 )

@@ -76,7 +76,7 @@ EXPERIMENT = Experiment(
     steps=4000,
     schedule=linear(201),
     observe=(loss, mode_values, mode_diffusion, alignment_error, balance_error),
-    coords={"gamma": (1.0, 1.5, 2.0, 2.5), "seed": tuple(range(24))},
+    coords={"gamma": (1.0, 1.5, 2.0, 2.5), "seed": tuple(range(32))},
     cites=("corlouer2026",),
 )
 

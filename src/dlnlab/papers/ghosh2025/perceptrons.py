@@ -100,7 +100,7 @@ EXPERIMENT = Experiment(
     coords={
         "activation": ("tanh", "relu"),
         "learning_rate": (SMALL, *LARGE),
-        "seed": tuple(range(4)),
+        "seed": tuple(range(6)),
     },
     cites=("ghosh2025",),
 )

@@ -29,7 +29,7 @@ EXPERIMENT = dataclasses.replace(
     coords={
         "dynamics": DYNAMICS,
         "edge_ratio": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 0.95, 1.05, 1.15, 1.2),
-        "seed": tuple(range(60)),
+        "seed": tuple(range(80)),
     },
 )
 
