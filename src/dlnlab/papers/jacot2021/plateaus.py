@@ -42,7 +42,7 @@ from dlnlab.statistics import Staircase
 from dlnlab.tasks import Whitened
 from dlnlab.theory.escape import plateau_loss
 
-TARGETS, HIDDEN = (4.0, 2.0, 1.0), 6
+TARGETS, HIDDEN = (9.0, 3.0, 1.0), 6
 
 
 def build(
