@@ -16,7 +16,6 @@ import xarray as xr
 
 from dlnlab.claims import Claim, Verdict
 from dlnlab.dynamics import GradientFlow
-from dlnlab.errors import InputError
 from dlnlab.experiment import Bound, Experiment
 from dlnlab.initialization import gaussian
 from dlnlab.networks import Modes, chain
@@ -37,7 +36,6 @@ from dlnlab.problem import Problem
 from dlnlab.run import Run
 from dlnlab.schedule import logarithmic
 from dlnlab.schema import Coordinate
-from dlnlab.state import Status
 from dlnlab.statistics import Staircase
 from dlnlab.tasks import Whitened
 from dlnlab.theory.escape import plateau_loss
@@ -86,3 +84,127 @@ EXPERIMENT = Experiment(
     },
     cites=("jacot2021",),
 )
+
+EXACT = 0.01
+
+
+def deviations(measured: xr.Dataset, predicted: xr.Dataset) -> xr.DataArray:
+    """How far plateau k is from ½Σ_{i>k} s_i², relatively, the minimum left out.
+
+    NaN where there are fewer plateaus.
+    """
+    said = predicted.plateau_loss.isel(learned=slice(0, -1)).rename(learned="plateau")
+    found = measured.plateau.isel(time=-1, plateau=slice(said.sizes["plateau"]))
+    return abs(found / said - 1)
+
+
+def check_losses(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
+    """The largest relative deviation of any plateau of runs from 1e-3 (1e-2 in matrices, L = 3)."""
+    gap = deviations(measured, predicted)
+    deep = gap.sel(representation="matrices", depth=3, layer_scale=1e-2)
+    worst = max(float(gap.sel(layer_scale=1e-3).max(skipna=False)), float(deep.max(skipna=False)))
+    return Verdict.at_most(worst if np.isfinite(worst) else np.nan, EXACT, sample_size=gap.size)
+
+
+def check_falls(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
+    """The largest ratio of a deviation at 1e-3 to that at 1e-2, the worst plateau of each run."""
+    gap = deviations(measured, predicted).max("plateau", skipna=False)
+    ratio = gap.sel(layer_scale=1e-3) / gap.sel(layer_scale=1e-2)
+    return Verdict.at_most(float(ratio.max(skipna=False)), 0.5, sample_size=ratio.size)
+
+
+def check_ranks(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
+    """How many plateaus have another rank than their number, counted from 0."""
+    count = predicted.sizes["learned"]
+    ranks = measured.plateau_rank.isel(time=-1).sel(layer_scale=1e-3)
+    wrong = ranks.isel(plateau=slice(count)) != xr.DataArray(np.arange(count), dims="plateau")
+    more = (ranks.isel(plateau=slice(count, None)) >= 0).sum()
+    return Verdict.at_most(float(wrong.sum() + more), 0, sample_size=int(wrong.size))
+
+
+def check_norms(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
+    """The largest gradient norm on a plateau over that of the slower escape beside it."""
+    last = measured.isel(time=-1).sel(layer_scale=1e-3)
+    count = predicted.sizes["learned"]
+    level = last.plateau_gradient_norm.isel(plateau=slice(count - 1))
+    after = last.plateau_escape_gradient_norm.isel(plateau=slice(count - 1))
+    beside = np.fmin(after, after.shift(plateau=1))
+    return Verdict.at_most(
+        float((level / beside).max(skipna=False)), 0.5, sample_size=int(level.size)
+    )
+
+
+SETTING = ("white inputs, targets 9, 3, 1", "gradient flow from layers of size α, two and three")
+CLAIMS = (
+    Claim(
+        "jacot2021.3",
+        "The loss on plateau k is that of the critical point with the k strongest modes learned, "
+        "½Σ_{i>k} s_i², to within 1 % from α = 1e-3 (1e-2 in three layers of matrices).",
+        check_losses,
+        SETTING,
+    ),
+    Claim(
+        "jacot2021.3g",
+        "What is missing to it falls with the start: from α = 1e-2 to 1e-3 to less than a half.",
+        check_falls,
+        SETTING,
+    ),
+    Claim(
+        "jacot2021.3a",
+        "The rank on plateau k is k: it rises by one at each escape.",
+        check_ranks,
+        (*SETTING, "α = 1e-3"),
+    ),
+    Claim(
+        "jacot2021.3b",
+        "The gradient norm has its minima on the plateaus: less than half of that at the escapes "
+        "on either side.",
+        check_norms,
+        (*SETTING, "α = 1e-3"),
+    ),
+)
+
+INTERACTIVE = ("loss", "gradient_norm")
+
+
+def plot(measured: xr.Dataset, predicted: xr.Dataset) -> Figure:
+    """Loss and gradient norm of whole matrices against time; deviations of plateaus against α."""
+    axes = ("representation", "depth", "layer_scale", "seed")
+    measured, predicted = with_axes(measured, predicted, axes)
+    depths = measured.depth.values[:2]
+    figure, grid = panels(1, len(depths) + 1, height=2.7)
+    one = measured.isel(representation=-1, seed=0)
+    lines: list[Line2D] = []
+    for ax, depth in zip(grid, depths, strict=False):
+        lines = []
+        for scale, color in zip(measured.layer_scale.values, COLORS, strict=False):
+            run = one.sel(depth=depth, layer_scale=scale).loss
+            lines.append(measured_line(ax, run.time[1:], run[1:], f"α = {scale:g}", color))
+        for level in predicted.plateau_loss.isel(representation=0, depth=0, layer_scale=0, seed=0):
+            if float(level) > 0:
+                dashed = predicted_level(ax, float(level), r"$\frac{1}{2}\Sigma_{i>k}s_i^2$")
+        ax.set(xscale="log", yscale="log", xlabel="time t", title=f"matrices, L = {depth}")
+        ax.set(xlim=(0.02, None), ylim=(1e-2, None))
+    grid[0].set_ylabel("loss ℓ")
+    _deviations(grid[-1], deviations(measured, predicted))
+    legend_above(figure, [*lines, dashed])
+    return figure
+
+
+def _deviations(ax: Axes, gap: xr.DataArray) -> None:
+    worst = gap.max("plateau", skipna=False).max("seed", skipna=False)
+    for name, dashes in zip(worst.representation.values, ("o-", "s:"), strict=False):
+        for depth, color in zip(worst.depth.values, COLORS[4:], strict=False):
+            line = worst.sel(representation=name, depth=depth)
+            ax.plot(
+                line.layer_scale,
+                line,
+                dashes,
+                color=color,
+                ms=3.5,
+                lw=1.2,
+                label=f"{name}, L = {depth}",
+            )
+    ax.axhline(EXACT, color=FAINT, lw=0.8)
+    ax.set(xscale="log", yscale="log", xlabel="scale α", title="deviation of the plateaus")
+    ax.legend(fontsize=6.5, loc="lower right")
