@@ -29,10 +29,9 @@ from dlnlab.networks import chain
 from dlnlab.observables import loss, parameter_norm
 from dlnlab.plotting import (
     COLORS,
-    FAINT,
+    INK,
     Axes,
     Figure,
-    Line2D,
     key,
     legend_above,
     panels,
@@ -135,8 +134,8 @@ STEP = 1 / 8
 def _exponents(measured: xr.Dataset, said: xr.DataArray, name: str, where: Any) -> Verdict:
     """The departure of the slopes that is nearest to what is allowed, seen with its error."""
     found = slopes(measured, name)
-    found = found.sel(gamma=where(found.gamma))
-    expected = said.sel(gamma=found.gamma).isel(width=0, seed=0)
+    found = found.sel(gamma=where(measured.gamma.values))
+    expected = said.sel(gamma=found.gamma.values).isel(width=0, seed=0)
     gap = abs(found.mean("seed") - expected).values
     error = (found.std("seed", ddof=1) / found.sizes["seed"] ** 0.5).values
     if not gap.size or not np.isfinite(gap + error).all():
@@ -178,10 +177,10 @@ def check_bounds(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
 def check_linearised(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
     """The largest share by which the linearised distance misses the minimum's in the widest nets at
     the smallest γ; NaN where it is refused there, or is not refused beyond γ = 1."""
-    linear = measured.linearised_distance
-    refused = linear.sel(gamma=linear.gamma > 1).isnull()
-    lazy = linear.sel(gamma=linear.gamma.min()).isel(width=-1)
-    near = measured.minimum_distance.sel(gamma=lazy.gamma).isel(width=-1)
+    linear, lowest = measured.linearised_distance, float(measured.gamma.min())
+    refused = linear.sel(gamma=measured.gamma.values > 1).isnull()
+    lazy = linear.sel(gamma=lowest).isel(width=-1)
+    near = measured.minimum_distance.sel(gamma=lowest).isel(width=-1)
     all_refused = refused.size > 0 and bool(refused.all())
     worst = float(abs(lazy / near - 1).max(skipna=False)) if all_refused else np.nan
     return Verdict.at_most(worst, 0.1, sample_size=int(lazy.size + refused.size))
@@ -239,11 +238,11 @@ def plot(measured: xr.Dataset, predicted: xr.Dataset) -> Figure:
     figure, (first, second, third) = panels(1, 3, height=2.7)
     shown = [g for g in (0.5, 1.0, 1.5, 2.0) if g in measured.gamma.values]
     shown = shown or measured.gamma.values[:4].tolist()
-    lines = [_against_width(first, measured, predicted, SADDLE, shown)]
+    _against_width(first, measured, predicted, SADDLE, shown)
     _against_width(second, measured, predicted, MINIMUM, shown)
     lines = [key(f"γ = {gamma:g}", color) for gamma, color in zip(shown, COLORS, strict=False)]
     _against_gamma(third, measured, predicted)
-    lines += [key("exponent of theory", "#1f2328", linewidth=1.0, linestyle=(0, (4, 2.2)))]
+    lines += [key("exponent of theory", INK, linewidth=1.0, linestyle=(0, (4, 2.2)))]
     legend_above(figure, lines)
     return figure
 

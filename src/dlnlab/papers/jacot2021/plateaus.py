@@ -28,10 +28,10 @@ from dlnlab.plotting import (
     Line2D,
     legend_above,
     panels,
+    predicted_level,
     with_axes,
 )
 from dlnlab.plotting import measured as measured_line
-from dlnlab.plotting import predicted_level
 from dlnlab.problem import Problem
 from dlnlab.run import Run
 from dlnlab.schedule import logarithmic

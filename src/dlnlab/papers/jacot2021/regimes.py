@@ -3,7 +3,7 @@
 Gradient flow of four layers on a diagonal target, from normal entries of variance w^{−γ}; a line
 for each start. For γ = 3/2 the loss rests at ½Σ_{i>k} s_i², dashed, where the rank rises by one at
 a time and the gradient norm has its valleys; at γ = 1 and 3/4 it falls without a rest. At a width
-of 10 the three lie close together, and what a start's own product adds to the loss is large.
+of 10 the three lie closer together, and the stairs at γ = 3/2 are worn.
 """
 
 from typing import Annotated
@@ -19,10 +19,9 @@ from dlnlab.experiment import Bound, Experiment
 from dlnlab.initialization import gaussian
 from dlnlab.networks import chain
 from dlnlab.observables import effective_rank, gradient_norm, loss
-from dlnlab.plotting import COLORS, Figure, Line2D, legend_above, panels, with_axes
 from dlnlab.plateaus import SEPARATED, plateaus
+from dlnlab.plotting import COLORS, Figure, Line2D, legend_above, panels, predicted_level, with_axes
 from dlnlab.plotting import measured as measured_line
-from dlnlab.plotting import predicted_level
 from dlnlab.problem import Problem
 from dlnlab.run import Run
 from dlnlab.schedule import logarithmic
@@ -71,11 +70,7 @@ FULL = {"width": (10, 100, 1000), "seed": tuple(range(10))}
 
 
 def rests(measured: xr.Dataset) -> xr.DataArray:
-    """How far from each predicted plateau between first and last a run rests, relatively; inf
-    where it does not.
-
-    A rest is a separated plateau of `dlnlab.plateaus.plateaus`.
-    """
+    """The losses at which a run rests, NaN elsewhere: separated plateaus between two escapes."""
     found = plateaus(measured)
     return found.loss.where(found.separation < SEPARATED)
 
