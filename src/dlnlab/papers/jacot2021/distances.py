@@ -122,7 +122,8 @@ def slopes(measured: xr.Dataset, name: str) -> xr.DataArray:
         return np.where(width.size > 1, found, np.nan).reshape(logs.shape[:-1])
 
     logs = np.log(measured[name])
-    return xr.apply_ufunc(fitted, logs, input_core_dims=[["width"]])
+    found: xr.DataArray = xr.apply_ufunc(fitted, logs, input_core_dims=[["width"]])
+    return found
 
 
 # --- claims -------------------------------------------------------------------------------------
@@ -241,7 +242,7 @@ def plot(measured: xr.Dataset, predicted: xr.Dataset) -> Figure:
     _against_width(first, measured, predicted, SADDLE, shown)
     _against_width(second, measured, predicted, MINIMUM, shown)
     lines = [key(f"γ = {gamma:g}", color) for gamma, color in zip(shown, COLORS, strict=False)]
-    _against_gamma(third, measured, predicted)
+    _against_gamma(third, measured)
     lines += [key("exponent of theory", INK, linewidth=1.0, linestyle=(0, (4, 2.2)))]
     legend_above(figure, lines)
     return figure
@@ -253,35 +254,38 @@ def _against_width(
     width = measured.width.values.astype(float)
     for gamma, color in zip(shown, COLORS, strict=False):
         one = measured.sel(gamma=gamma)
-        near = np.exp(np.log(one[f"{name}_distance"]).mean("seed")).values
+        near = np.exp(np.log(one[f"{name}_distance"].transpose("width", "seed").values).mean(1))
         low = one[f"{name}_distance_lower"].min("seed").values
         measured_line(ax, width, near, "", color).set_marker("o")
         ax.lines[-1].set_markersize(3)
-        ax.fill_between(width, low, near, color=color, alpha=0.1, linewidth=0)
+        ax.fill_between(width, low, near, color=color, alpha=0.07, linewidth=0)
+        ax.plot(width, low, color=color, lw=0.6)
         power = float(predicted[f"{name}_distance_exponent"].sel(gamma=gamma).isel(width=0, seed=0))
         predicted_line(ax, width, near[-1] * (width / width[-1]) ** power)
     ax.set(xscale="log", yscale="log", xlabel="width w", title=f"to the nearest {name}")
     ax.set_ylabel("distance d")
     ax.minorticks_off()
+    bottom, top = ax.get_ylim()
+    marks = [m * 10.0**k for k in range(-4, 4) for m in (1, 2, 5)]
+    marks = [mark for mark in marks if bottom < mark < top]
+    ax.set_yticks(marks, [f"{mark:g}" for mark in marks])
     ax.set_xticks(width, [f"{w:g}" for w in width])
 
 
-def _against_gamma(ax: Axes, measured: xr.Dataset, predicted: xr.Dataset) -> None:
-    gamma = measured.gamma.values
-    for name, color in ((SADDLE, COLORS[4]), (MINIMUM, COLORS[5])):
+def _against_gamma(ax: Axes, measured: xr.Dataset) -> None:
+    gamma, depth = measured.gamma.values, int(measured.depth.max())
+    fine = np.union1d(np.linspace(gamma.min(), gamma.max(), 61), gamma)
+    of = {
+        SADDLE: (COLORS[4], -1, lambda g: float(saddle_distance_exponent(g))),
+        MINIMUM: (COLORS[5], 1, lambda g: float(minimum_distance_exponent(g, depth))),
+    }
+    for name, (color, side, exponent) in of.items():
         found = slopes(measured, f"{name}_distance")
         error = found.std("seed", ddof=1).values / found.sizes["seed"] ** 0.5
         bars = error if found.sizes["seed"] > 1 else None
         ax.errorbar(gamma, found.mean("seed").values, bars, fmt="o", color=color, ms=3.5, lw=1)
-        said = predicted[f"{name}_distance_exponent"].isel(width=0, seed=0)
-        predicted_line(ax, gamma, said)
-        ax.annotate(
-            name,
-            (gamma[-1], float(said[-1])),
-            (-2, 7),
-            textcoords="offset points",
-            ha="right",
-            color=color,
-            fontsize=7.5,
-        )
+        said = [exponent(float(g)) for g in fine]
+        predicted_line(ax, fine, said)
+        place = {"xycoords": "data", "textcoords": "offset points", "ha": "right"}
+        ax.annotate(name, (gamma[-1], said[-1]), (-14, 9 * side), color=color, **place)
     ax.set(xlabel="γ", ylabel="slope of ln d over ln w", title="slopes, extrapolated")

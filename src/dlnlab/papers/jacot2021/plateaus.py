@@ -39,6 +39,7 @@ from dlnlab.schema import Coordinate
 from dlnlab.statistics import Staircase
 from dlnlab.tasks import Whitened
 from dlnlab.theory.escape import plateau_loss
+from dlnlab.typing import Params
 
 TARGETS, HIDDEN = (9.0, 3.0, 1.0), 6
 
@@ -58,7 +59,7 @@ def build(
     modes, strengths = len(targets), jnp.array(targets)
     if representation == "modes":
         problem = Problem(Modes((depth,), modes), Whitened(strengths))
-        params = ((jnp.full(modes, layer_scale),) * depth,)
+        params: Params = ((jnp.full(modes, layer_scale),) * depth,)
     else:
         hidden = (max(HIDDEN, modes),) * (depth - 1)
         identity = jnp.eye(modes)
@@ -95,7 +96,8 @@ def deviations(measured: xr.Dataset, predicted: xr.Dataset) -> xr.DataArray:
     """
     said = predicted.plateau_loss.isel(learned=slice(0, -1)).rename(learned="plateau")
     found = measured.plateau.isel(time=-1, plateau=slice(said.sizes["plateau"]))
-    return abs(found / said - 1)
+    gap: xr.DataArray = abs(found / said - 1)
+    return gap
 
 
 def check_losses(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
@@ -184,7 +186,7 @@ def plot(measured: xr.Dataset, predicted: xr.Dataset) -> Figure:
             if float(level) > 0:
                 dashed = predicted_level(ax, float(level), r"$\frac{1}{2}\Sigma_{i>k}s_i^2$")
         ax.set(xscale="log", yscale="log", xlabel="time t", title=f"matrices, L = {depth}")
-        ax.set(xlim=(0.02, None), ylim=(1e-2, None))
+        ax.set(xlim=(0.02, 2000), ylim=(1e-2, None))
     grid[0].set_ylabel("loss ℓ")
     _deviations(grid[-1], deviations(measured, predicted))
     legend_above(figure, [*lines, dashed])

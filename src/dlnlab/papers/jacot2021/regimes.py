@@ -72,13 +72,14 @@ FULL = {"width": (10, 100, 1000), "seed": tuple(range(10))}
 def rests(measured: xr.Dataset) -> xr.DataArray:
     """The losses at which a run rests, NaN elsewhere: separated plateaus between two escapes."""
     found = plateaus(measured)
-    return found.loss.where(found.separation < SEPARATED)
+    level: xr.DataArray = found.loss
+    return level.where(found.separation < SEPARATED)
 
 
 def _apart(measured: xr.Dataset, predicted: xr.Dataset) -> xr.DataArray:
     """The distance of each predicted plateau to the nearest rest, relatively."""
     said = predicted.plateau_loss.isel(learned=slice(1, -1))
-    gap = abs(rests(measured) / said - 1).min("plateau")
+    gap: xr.DataArray = abs(rests(measured) / said - 1).min("plateau")
     return gap.fillna(np.inf)
 
 
@@ -91,7 +92,8 @@ def check_rests(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
 def middle_rests(measured: xr.Dataset) -> xr.DataArray:
     """How many rests there are between nine tenths and a thousandth of the first loss."""
     share = rests(measured) / measured.loss.isel(time=0)
-    return ((share < 0.9) & (share > 1e-3)).sum("plateau")
+    count: xr.DataArray = ((share < 0.9) & (share > 1e-3)).sum("plateau")
+    return count
 
 
 def check_vanish(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
@@ -114,7 +116,7 @@ CLAIMS = (
     Claim(
         "jacot2021.3c",
         "Plateaus vanish as γ → 1: from nine tenths to a thousandth of its first value the loss "
-        "does not rest at γ = 1 and 3/4, where at γ = 3/2 it rests once for each mode but the last.",
+        "does not rest at γ = 1 and 3/4; at γ = 3/2 it rests once for each mode but the last.",
         check_vanish,
         (*SETTING, "rest: in ln t the loss falls at a tenth of an escape's rate or less"),
     ),

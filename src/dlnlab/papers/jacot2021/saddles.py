@@ -137,7 +137,7 @@ def check_strict(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
     those with the strongest modes learned at 0, all others above."""
     minimum = abs(_field(measured, "loss")) < 1e-9
     way = leading(measured)
-    said = xr.where(measured.depth == 2, minimum, way)
+    said = minimum.where(measured.depth == 2, way)
     wrong = (measured.negative == 0) != said
     both = {2}.issubset(measured.depth.values) and float(measured.depth.max()) > 2
     count = float(wrong.sum()) if both else np.nan
