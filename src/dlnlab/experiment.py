@@ -155,7 +155,7 @@ def _examined(
         {
             name: (
                 (*points.axes, *one.dims),
-                np.stack([each[name].values for each in found]).reshape(*points.shape, *one.shape),
+                np.stack([each[name].values for each in found]).reshape(points.shape + one.shape),
                 one.attrs,
             )
             for name, one in found[0].data_vars.items()

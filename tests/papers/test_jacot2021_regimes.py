@@ -146,7 +146,10 @@ MUTATIONS = {
         merged,
     ],
     "jacot2021.3a": [merged, partial(factor, "plateau_rank", 2)],
-    "jacot2021.3b": [partial(factor, "plateau_gradient_norm", 30), merged],
+    "jacot2021.3b": [
+        partial(factor, "plateau_gradient_norm", 30),
+        partial(factor, "plateau_escape_gradient_norm", 0.03),
+    ],
     "jacot2021.3c": [no_rest, partial(told_as, "gamma", (1.5, 1.0, 0.75))],
     "jacot2021.3d": [
         partial(shifted, "predicted_signature", 1),

@@ -276,16 +276,15 @@ def _against_gamma(ax: Axes, measured: xr.Dataset) -> None:
     gamma, depth = measured.gamma.values, int(measured.depth.max())
     fine = np.union1d(np.linspace(gamma.min(), gamma.max(), 61), gamma)
     of = {
-        SADDLE: (COLORS[4], -1, lambda g: float(saddle_distance_exponent(g))),
-        MINIMUM: (COLORS[5], 1, lambda g: float(minimum_distance_exponent(g, depth))),
+        SADDLE: (COLORS[4], [saddle_distance_exponent(g) for g in fine]),
+        MINIMUM: (COLORS[5], [minimum_distance_exponent(g, depth) for g in fine]),
     }
-    for name, (color, side, exponent) in of.items():
+    for name, (color, said) in of.items():
         found = slopes(measured, f"{name}_distance")
         error = found.std("seed", ddof=1).values / found.sizes["seed"] ** 0.5
         bars = error if found.sizes["seed"] > 1 else None
         ax.errorbar(gamma, found.mean("seed").values, bars, fmt="o", color=color, ms=3.5, lw=1)
-        said = [exponent(float(g)) for g in fine]
         predicted_line(ax, fine, said)
-        place = {"xycoords": "data", "textcoords": "offset points", "ha": "right"}
-        ax.annotate(name, (gamma[-1], said[-1]), (-14, 9 * side), color=color, **place)
+        ax.plot([], [], "o", color=color, ms=3.5, label=name)
+    ax.legend(loc="lower left")
     ax.set(xlabel="γ", ylabel="slope of ln d over ln w", title="slopes, extrapolated")
