@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import jax
 import numpy as np
 import xarray as xr
 
@@ -53,8 +54,10 @@ class Experiment:
 
     **Arguments:** `build`'s annotated parameters are the coordinates (see `dlnlab.schema`).
     `steps` or `time` says how far a run goes, `schedule` when it is recorded, `observe` and
-    `statistics` what. `predictions` go with it. `coords` are those of the figure, where they
-    differ from `build`'s defaults (a sweep, say). `title` and `about` are for people.
+    `statistics` what. `predictions` go with it. `examine(run)` finds in NumPy what of a run's start
+    cannot be compiled (its nearest saddle, say), as a Dataset of one shape for all points; it is
+    joined to what is measured. `coords` are those of the figure, where they differ from `build`'s
+    defaults (a sweep, say). `title` and `about` are for people.
     """
 
     build: Callable[..., Run]
@@ -66,6 +69,7 @@ class Experiment:
     observe: tuple[Observable, ...] = ()
     statistics: tuple[Statistic, ...] = ()
     predictions: tuple[Bound, ...] = ()
+    examine: Callable[[Run], xr.Dataset] | None = None
     coords: Mapping[str, Any] = field(default_factory=dict)
     cites: tuple[str, ...] = ()
 
@@ -100,9 +104,10 @@ class Experiment:
         """
         if steps is None and time is None:
             steps, time = self.steps, self.time
+        points = self.grid(**coords)
         measured = simulate_grid(
             self.build,
-            self.grid(**coords),
+            points,
             steps=steps,
             time=time,
             schedule=self.schedule,
@@ -111,6 +116,8 @@ class Experiment:
             threads=threads,
             monitor=monitor,
         )
+        if self.examine is not None:
+            measured = measured.assign(_examined(self.build, self.examine, points))
         return measured.assign_attrs(title=self.title, source=self.source())
 
     def source(self) -> str:
@@ -136,6 +143,24 @@ class Experiment:
             },
             coords={name: measured.coords[name] for name in points.axes},
         )
+
+
+def _examined(
+    build: Callable[..., Run], examine: Callable[[Run], xr.Dataset], points: Grid
+) -> xr.Dataset:
+    """What is found of every start, over the axes of the sweep."""
+    with jax.enable_x64(True):
+        found = [examine(build(**points.point(index))) for index in range(points.size)]
+    return xr.Dataset(
+        {
+            name: (
+                (*points.axes, *one.dims),
+                np.stack([each[name].values for each in found]).reshape(points.shape + one.shape),
+                one.attrs,
+            )
+            for name, one in found[0].data_vars.items()
+        }
+    )
 
 
 class _Answer(NamedTuple):

@@ -1,0 +1,199 @@
+"""jacot2021, statements 1 and 3: distances, plateaus, saddles; claims that say no."""
+
+from functools import partial
+
+import jax
+import numpy as np
+import pytest
+import xarray as xr
+
+from dlnlab.claims import Claim
+from dlnlab.errors import InputError
+from dlnlab.papers.jacot2021 import distances, plateaus, regimes, saddles
+from dlnlab.plotting import style
+from figures import measured_once
+
+# One worker, so that what the module computes is computed once.
+pytestmark = pytest.mark.xdist_group("jacot2021_regimes")
+
+SMALLER = {
+    distances: {"width": (32, 64, 128), "gamma": (0.5, 0.75, 1.0, 1.5, 2.0)},
+    regimes: {"width": (100,), "seed": (0,)},
+    plateaus: {"seed": (0,)},
+    saddles: {"depth": (2, 3), "seed": (0,)},
+}
+ALL = [pytest.param(m, c, id=c.id) for m in SMALLER for c in m.CLAIMS]
+
+
+@pytest.fixture(scope="module")
+def data():
+    return measured_once(SMALLER)
+
+
+@pytest.mark.parametrize(("module", "claim"), ALL)
+def test_no_claim_fails(data, module, claim: Claim):
+    found = claim.judge(*data(module))
+    # Fewer widths leave larger errors of the slopes.
+    allowed = ("holds", "inconclusive") if module is distances else ("holds",)
+    assert found["verdict"] in allowed, found
+
+
+# --- what is measured -------------------------------------------------------------------------
+
+
+def test_starts_have_the_variance_that_is_asked_for():
+    with jax.enable_x64(True):
+        run = distances.build(gamma=1.5, width=400, seed=1)
+        middle = np.asarray(run.params[0][1])
+    # The variance of a variance of n normal numbers is 2/n of its square.
+    assert middle.var() * 400**1.5 == pytest.approx(1, abs=5 * (2 / middle.size) ** 0.5)
+
+
+def test_slopes_of_a_power_are_its_exponent_whatever_the_seed():
+    width = np.array([32, 64, 128])
+    distance = np.array([[2.0], [3.0]]) * width**-0.3 * np.exp(5 / width)
+    made = xr.Dataset({"d": (("seed", "width"), distance)}, {"width": width})
+    np.testing.assert_allclose(distances.slopes(made, "d"), -0.3, atol=1e-9)
+    np.testing.assert_allclose(
+        distances.slopes(made.isel(width=slice(2)), "d"),
+        -0.3 + 5 * (1 / 64 - 1 / 32) / np.log(2),
+    )
+    assert np.isnan(distances.slopes(made.isel(width=[0]), "d")).all()
+
+
+def test_a_sweep_of_starts_is_that_of_single_ones(data):
+    measured, _ = data(distances)
+    place = {"gamma": 1.5, "width": 32, "seed": 2}
+    alone = distances.EXPERIMENT.measure(**place)
+    for name in ("saddle_distance", "minimum_distance_lower"):
+        assert float(measured[name].sel(place)) == float(alone[name])
+
+
+# --- claims -----------------------------------------------------------------------------------
+
+
+def factor(name, by, measured, predicted):
+    """What was measured, or predicted, off by a factor."""
+    if name in measured:
+        return measured.assign({name: measured[name] * by}), predicted
+    return measured, predicted.assign({name: predicted[name] * by})
+
+
+def shifted(name, by, measured, predicted):
+    """A prediction that is off by a number."""
+    return measured, predicted.assign({name: predicted[name] + by})
+
+
+def told_as(name, told, measured, predicted):
+    """Runs under other coordinates than theirs: those in their places of `told`."""
+    measured = measured.assign_coords({name: list(told)})
+    return measured.reindex_like(predicted[name]), predicted
+
+
+def no_rest(measured, predicted):
+    """A loss that falls without a rest."""
+    t = measured.time
+    return measured.assign(loss=0 * measured.loss + 2750 / (1 + (t / 0.1) ** 2)), predicted
+
+
+def with_linear(value, measured, predicted):
+    """A linearised distance where it is invalid."""
+    return measured.assign(
+        linearised_distance=measured.linearised_distance.fillna(value)
+    ), predicted
+
+
+def merged(measured, predicted):
+    """Staircases with the second plateau left out."""
+    names = [n for n in measured.variables if "plateau" in measured[n].dims]
+    return measured.assign({n: measured[n].shift(plateau=-1) for n in names}), predicted
+
+
+def rise(measured, predicted):
+    """A minimum's distance that grows as the root of the width."""
+    return (
+        measured.assign(minimum_distance=measured.minimum_distance * measured.width**0.5),
+        predicted,
+    )
+
+
+def softened(measured, predicted):
+    """Every critical point given one negative eigenvalue."""
+    return measured.assign(negative=measured.negative.clip(min=1)), predicted
+
+
+SCALES = (0.001, 0.01, 0.1)
+MUTATIONS = {
+    "jacot2021.1": [
+        partial(shifted, "saddle_distance_exponent", 0.5),
+        partial(told_as, "gamma", (2.0, 1.5, 1.0, 0.75, 0.5)),
+    ],
+    "jacot2021.1a": [partial(shifted, "minimum_distance_exponent", 0.75), rise],
+    "jacot2021.1b": [partial(shifted, "minimum_distance_exponent", -0.25), rise],
+    "jacot2021.1c": [
+        partial(factor, "minimum_distance_lower", 3),
+        partial(factor, "saddle_distance_lower", 0),
+        partial(factor, "saddle_distance", 0.01),
+    ],
+    "jacot2021.1d": [
+        partial(factor, "linearised_distance", 1.3),
+        partial(with_linear, 1.0),
+        partial(told_as, "gamma", (2.0, 1.5, 1.0, 0.75, 0.5)),
+    ],
+    "jacot2021.3": [
+        partial(factor, "plateau_loss", 1.02),
+        partial(told_as, "layer_scale", SCALES),
+        merged,
+    ],
+    "jacot2021.3a": [merged, partial(factor, "plateau_rank", 2)],
+    "jacot2021.3b": [
+        partial(factor, "plateau_gradient_norm", 30),
+        partial(factor, "plateau_escape_gradient_norm", 0.03),
+    ],
+    "jacot2021.3c": [no_rest, partial(told_as, "gamma", (1.5, 1.0, 0.75))],
+    "jacot2021.3d": [
+        partial(shifted, "predicted_signature", 1),
+        partial(told_as, "depth", (3, 2)),
+        partial(factor, "loss", 1.001),
+        partial(factor, "lowest", 1.001),
+    ],
+    "jacot2021.3e": [softened, partial(told_as, "depth", (3, 2))],
+    "jacot2021.3f": [no_rest, partial(factor, "plateau_loss", 1.2)],
+    "jacot2021.3g": [partial(told_as, "layer_scale", SCALES)],
+}
+
+
+@pytest.mark.parametrize(("module", "claim"), ALL)
+def test_every_claim_has_mutations_that_turn_it(data, module, claim: Claim):
+    for mutate in MUTATIONS[claim.id]:
+        assert claim.judge(*mutate(*data(module)))["verdict"] == "fails", mutate
+
+
+# --- figures, other coordinates, bad input ----------------------------------------------------
+
+
+@pytest.mark.parametrize("module", SMALLER)
+def test_every_figure_draws(data, module):
+    with style():
+        figure = module.plot(*data(module))
+        figure.canvas.draw()
+    assert all(ax.has_data() for ax in figure.axes)
+
+
+@pytest.mark.parametrize("module", [distances, plateaus, saddles])
+def test_a_single_run_draws_too(module):
+    measured = module.EXPERIMENT.measure()
+    with style():
+        module.plot(measured, module.EXPERIMENT.predict(measured)).canvas.draw()
+
+
+def test_a_wide_deep_start_is_refused_where_its_budget_ends():
+    measured = regimes.EXPERIMENT.measure(width=20, budget=50)
+    assert "used up the steps" in measured.attrs["exhausted"]
+
+
+def test_bad_input_is_answered_in_a_sentence():
+    with pytest.raises(InputError, match="learned has 2 values for 3 targets"):
+        saddles.EXPERIMENT.measure(learned=(1.0, 0.0))
+    with pytest.raises(InputError, match="narrower than the map"):
+        distances.EXPERIMENT.measure(width=3)
