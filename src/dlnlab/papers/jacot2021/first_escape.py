@@ -43,7 +43,7 @@ class PathFlow(Flow):
     pace: Scalar | float
     rtol: float = 1e-9
     atol: float = 1e-12
-    arrival: float = 1e-3
+    arrival: float = 0.1
 
     def velocity(self, problem: Problem, params: Params) -> Params:
         gradient = problem.gradient(params)
@@ -51,7 +51,7 @@ class PathFlow(Flow):
         return jax.tree.map(lambda g: -g / jnp.sqrt(square + self.pace**2), gradient)
 
 
-STRENGTHS = (3.0, 1.0, 0.5)
+STRENGTHS = (3.0, 1.5, 0.5)
 MASK = np.ones((4, 4)) - np.eye(4)[:, ::-1]
 """The other diagonal is not observed."""
 
@@ -80,15 +80,15 @@ def build(
     else:
         u, _, vt = jnp.linalg.svd(task.target)
         params = on_ray(problem, drawn, u[:, 0], vt[0])
-    pace = 1e-2 * scale ** (depth - 1)
+    pace = 30.0 * scale ** (depth - 1)  # which a saddle's gradient is well below, for L > 2
     return Run(problem, PathFlow(pace), of_norm(params, scale))
 
 
 EXPERIMENT = Experiment(
     build,
     title="The path of the first escape",
-    time=6.0,
-    schedule=linear(401),
+    time=4.0,
+    schedule=linear(201),
     observe=(loss, end_to_end),
     coords={
         "depth": (2, 3),
