@@ -5,6 +5,9 @@ descends to the next saddle, and so on. The flow starts from random layers of sc
 nothing. In the space of products, free of time, the Fréchet distance of the two paths falls as a
 power of α, where all of the target is observed and where a part of it is. Paths are drawn in the
 plane of the origin, the first saddle and the end.
+
+In completion the exponent is smaller, and one matrix of ten is an exception: its growth rests in a
+valley of two neurons, at half a per cent of the first cost, which the flow leaves by a third pair.
 """
 
 from typing import Annotated, Literal
@@ -211,9 +214,13 @@ def plot(measured: xr.Dataset, predicted: xr.Dataset) -> Figure:
         axes[-1].plot([], [], color=color, label=label)
     axes[0].set_ylabel("towards the end")
     axes[-1].set(xscale="log", yscale="log", xlabel="α = ε", title="Fréchet distance")
+    axes[-1].set_ylim(bottom=4e-4)
     axes[-1].legend(loc="lower right")
     scales = np.sort(measured.scale)[::-1]
-    keys = [key(f"flow, α = {a:.0e}".replace("e-0", "e-"), c) for a, c in zip(scales, COLORS)]
+    keys = [
+        key(f"flow, α = {a:.0e}".replace("e-0", "e-"), c)
+        for a, c in zip(scales, COLORS, strict=False)
+    ]
     legend_above(figure, [*keys, key("greedy", "#1f2328", linestyle="--", linewidth=1)], columns=5)
     return figure
 
