@@ -276,8 +276,8 @@ RANDOM = "Gaussian start, scaled to the norm α"
 CLAIMS = (
     Claim(
         "jacot2021.2",
-        "A network of three layers leaves the origin at ṙ = s* r^{L−1}, s* = L^{−(L−2)/2} s_1: from "
-        "α = 1e-6 the largest ṙ/r^{L−1} is within 1 % of s*.",
+        "A network of three layers leaves the origin at ṙ = s* r^{L−1}, s* = L^{−(L−2)/2} s_1: "
+        "from α = 1e-6 the largest ṙ/r^{L−1} is within 1 % of s*.",
         check_three,
         (SETTING, RANDOM),
     ),

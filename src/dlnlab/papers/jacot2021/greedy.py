@@ -56,7 +56,7 @@ def build(
     learning_rate: Annotated[float, Coordinate(above=0, log=True, symbol="η")] = 0.05,
     seed: int = 0,
 ) -> Run:
-    """A 5×5 target of singular values 2, 1 and three zeros, learned by gradient flow or by greedy growth, in steps of time η.
+    """A 5×5 target of rank 2, learned by gradient flow or by greedy growth, in steps of time η.
 
     Both take steps of a fourth-order method. The flow starts from Gaussian layers whose entries
     have deviation α, of full width, so that growth has nothing to add; growth starts from zero. The
