@@ -199,7 +199,7 @@ MUTATIONS = {
         scaled("escape_time", 1.001),
         scaled("parameter_norm", lambda measured: 1 + 0.02 * measured.time),
     ],
-    "jacot2021.2d": [scaled("parameter_norm", lambda measured: 1 + 1e-3 * measured.time)],
+    "jacot2021.2d": [scaled("parameter_norm", lambda measured: 1 + 10 * measured.time)],
     "jacot2021.2e": [backwards("scale", "end_to_end"), transposed],
     "jacot2021.2f": [scaled("maximum_escape_alignment", 0.99)],
     "jacot2021.2g": [backwards("scale", "end_to_end")],

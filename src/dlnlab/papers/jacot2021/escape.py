@@ -3,8 +3,8 @@
 Near zero a cost is linear in the product, and the network leaves along the top singular pair of
 −∇C(0), all layers of rank one and of one size, at ṙ = s* r^{L−1} with s* = L^{−(L−2)/2} s_1. On
 this ray the time is known. Other starts of the same norm are later, since none is ever faster, and
-come to the same speed. Beyond two layers some leave along another pair, and more slowly: those are
-no smaller in number for smaller starts, and left out of the claims on the speed.
+come to the same speed, with singular values as far apart as here; beyond two layers a start may
+also leave along another pair, and more slowly (see `first_escape`).
 
 Time is in units of that of the ray, t* (to the norm 1 at L = 2, to its blow-up beyond).
 """

@@ -2,9 +2,10 @@
 
 Maps of random starts of norm α, from the start to where they pass nearest the first saddle,
 against the path of a network of one hidden neuron, in the space of products and free of time: the
-Fréchet distance falls with α. Of two layers every start does so; of three some leave along another
-singular pair, however small they are, and the share of those that do not is measured. Some entries
-of the target are not observed, for where all are the path is a straight line.
+Fréchet distance falls with α. Of two layers every start does so; of three some may leave along
+another singular pair, however small they are, and the share of those that do not is measured: it is
+the larger the more the first singular value exceeds the second. Some entries of the target are not
+observed, for where all are the path is a straight line.
 """
 
 from typing import Annotated, Literal
@@ -96,7 +97,7 @@ EXPERIMENT = Experiment(
     coords={
         "depth": (2, 3),
         "network": ("full", "one neuron"),
-        "scale": (1e-2, 1e-3, 1e-4, 1e-5),
+        "scale": (3e-2, 1e-2, 1e-3, 1e-4),
         "seed": tuple(range(20)),
     },
     cites=("jacot2021",),
@@ -163,7 +164,7 @@ def check_share(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
     farther from each larger one, three layers."""
     found = distances(measured, 3).transpose("scale", "seed").values
     follow = (found[0] < NEAR) & (np.diff(found, axis=0) > 0).all(axis=0)
-    return Verdict.all_at_least([follow.sum()], [follow.size], 0.25)
+    return Verdict.all_at_least([follow.sum()], [follow.size], 0.5)
 
 
 SETTING = "a 4×4 target of singular values 3, 0.8, 0.3, its other diagonal unseen, width 6"
@@ -171,10 +172,10 @@ CLAIMS = (
     Claim(
         "jacot2021.2e",
         "For three layers the first escape has, with positive probability, the path of a network "
-        "of width one: at least a quarter of the starts come nearer to it with each smaller "
+        "of width one: at least half of the starts come nearer to it with each smaller "
         "scale, and within a tenth.",
         check_share,
-        (SETTING, "α = 1e-2 to 1e-5"),
+        (SETTING, "α = 3e-2 to 1e-4"),
         statistical=True,
     ),
     Claim(
@@ -182,7 +183,7 @@ CLAIMS = (
         "For two layers the distance of the two paths falls as a power of α: its fitted exponent "
         "is positive in the mean over starts.",
         check_two,
-        (SETTING, "α = 1e-2 to 1e-5"),
+        (SETTING, "α = 3e-2 to 1e-4"),
         statistical=True,
     ),
 )
@@ -222,4 +223,4 @@ def _paths(ax: Axes, measured: xr.Dataset, depth: int) -> None:
     predicted_line(ax, *(path.reshape(len(path), -1) @ plane).T, "one neuron")
     ax.set(title=f"L = {depth}, one start", xlabel="first principal direction")
     ax.set_ylabel("second")
-    ax.legend(loc="lower right")
+    ax.legend(loc="upper center")
