@@ -44,7 +44,7 @@ class ScaledFlow(Flow):
     It has arrived where ‖∇ℓ‖ has fallen to `arrival` of its largest value.
     """
 
-    unit: Scalar | float
+    unit: Scalar | float = 1.0
     rtol: float = 1e-10
     atol: float = 1e-13
     arrival: float = 0.01
@@ -72,13 +72,13 @@ def build(
     left, right = jax.random.orthogonal(bases, len(targets), (2,))
     values = jnp.asarray(targets)
     network = chain((len(targets), *(width,) * (depth - 1), len(targets)))
-    problem = Problem(network, Whitened(left * values @ right.T, (left, right)))
+    problem = Problem(network, Whitened(left * values @ right.T, basis=(left, right)))
     top = jnp.argmax(values)
     if start == "ray":
         params = on_ray(problem, drawn, left[:, top], right[:, top])
     else:
         params = gaussian(network, drawn, std=1.0)
-    return Run(problem, ScaledFlow(_unit(scale, depth, values[top])), of_norm(params, scale))
+    return Run(problem, ScaledFlow(unit=_unit(scale, depth, values[top])), of_norm(params, scale))
 
 
 def on_ray(problem: Problem, key: Key[Array, ""], left: Array, right: Array) -> Params:

@@ -237,5 +237,6 @@ def _plane(ax: Axes, runs: xr.Dataset) -> None:
     for scale, color in zip(scales, COLORS, strict=False):
         flow = runs.end_to_end.sel(algorithm="flow", scale=scale).values.reshape(len(path), -1)
         ax.plot(*(flow @ plane).T, color=color, lw=1.4)
-    predicted_line(ax, *(path @ plane).T, "greedy")
+    across, along = (path @ plane).T
+    predicted_line(ax, across, along, "greedy")
     ax.plot(*(path[[0, first, -1]] @ plane).T, "o", color="#1f2328", ms=3.5, zorder=4)

@@ -75,7 +75,7 @@ def build(
     left, right = jax.random.orthogonal(bases, len(targets), (2,))
     values = jnp.asarray(targets)
     network = chain((len(targets), *(width,) * (depth - 1), len(targets)))
-    problem = Problem(network, Whitened(left * values @ right.T, (left, right)))
+    problem = Problem(network, Whitened(left * values @ right.T, basis=(left, right)))
     params = gaussian(network, drawn, std=0.01)
     if start == "large":
         aligned = scaled_identity(problem, (jnp.max(values),))
