@@ -104,9 +104,13 @@ def with_linear(value, measured, predicted):
 
 
 def merged(measured, predicted):
-    """Staircases with the second plateau left out."""
-    names = [n for n in measured.variables if "plateau" in measured[n].dims]
-    return measured.assign({n: measured[n].shift(plateau=-1) for n in names}), predicted
+    """Staircases with the first plateau left out."""
+    here = {
+        n: v.isel(plateau=slice(1, None))
+        for n, v in measured.variables.items()
+        if "plateau" in v.dims
+    }
+    return measured.drop_vars(list(here)).assign(here), predicted
 
 
 def rise(measured, predicted):
