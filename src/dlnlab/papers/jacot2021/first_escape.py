@@ -205,6 +205,7 @@ def plot(measured: xr.Dataset, predicted: xr.Dataset) -> Figure:
         left.plot([], [], color=color, label=label)
     left.set(xscale="log", yscale="log", xlabel="norm of the start α")
     left.set_ylabel("Fréchet distance / norm of the saddle")
+    left.set_ylim(top=0.4)
     left.legend(loc="upper left")
     _paths(right, measured, int(depths[0]))
     return figure
