@@ -8,7 +8,8 @@ extrapolated in 1/w by a fit of a + b ln w + c/w to each seed, with standard err
 
 The lower bound of a saddle lies far below, and its slope is not the exponent's. At these widths
 slopes still differ from the exponents by more than the scatter over seeds, mostly so for the
-saddle at γ = 3/4, where the map that a saddle has to fit is no small part of the distance.
+minimum at γ = 1/2. The claims are of these seeds, and their limit of 1/8 was set with the slopes in
+sight: the saddle's exponents at γ and at γ + 1/4 are that far apart.
 """
 
 from typing import Annotated

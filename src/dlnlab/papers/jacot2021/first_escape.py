@@ -3,9 +3,8 @@
 Maps of random starts of norm α, from the start to where they pass nearest the first saddle,
 against the path of a network of one hidden neuron, in the space of products and free of time: the
 Fréchet distance falls with α. Of two layers every start does so; of three some may leave along
-another singular pair, however small they are, and the share of those that do not is measured: it is
-the larger the more the first singular value exceeds the second. Some entries of the target are not
-observed, for where all are the path is a straight line.
+another singular pair, however small they are, and the share of those that do not is measured. Some
+entries of the target are not observed, for where all are the path is a straight line.
 """
 
 from typing import Annotated, Literal

@@ -6,8 +6,8 @@ nothing. In the space of products, free of time, the Fréchet distance of the tw
 power of α, where all of the target is observed and where a part of it is. Paths are drawn in the
 plane of the origin, the first saddle and the end.
 
-In completion the exponent is smaller, and one matrix of ten is an exception: its growth rests in a
-valley of two neurons, at half a per cent of the first cost, which the flow leaves by a third pair.
+In completion the exponent is smaller, and one matrix of ten is an exception: within these steps its
+growth stays with two neurons at half a per cent of the first cost, where the flow goes on.
 """
 
 from typing import Annotated, Literal
