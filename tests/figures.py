@@ -1,5 +1,7 @@
 """Figures carried out in tests: at their own coordinates, or at others."""
 
+import pytest
+
 
 def measure(module, **coords):
     """What a figure's file measures and predicts; `coords` replace the figure's own."""
@@ -20,3 +22,17 @@ def measured_once(smaller=None):
         return made[module]
 
     return of
+
+
+def claims_of(modules, quick):
+    """Each claim with its figure's file; where the figure takes long, a science test."""
+    return [pytest.param(m, c, id=c.id, marks=_marks(m, quick)) for m in modules for c in m.CLAIMS]
+
+
+def figures_of(modules, quick):
+    """Each figure's file by itself, marked alike."""
+    return [pytest.param(m, id=m.__name__, marks=_marks(m, quick)) for m in modules]
+
+
+def _marks(module, quick):
+    return () if module in quick else pytest.mark.science

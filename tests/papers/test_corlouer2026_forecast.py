@@ -13,13 +13,14 @@ from dlnlab.papers.corlouer2026 import forecast, lag
 from dlnlab.plotting import style
 from dlnlab.problem import Problem
 from dlnlab.tasks import Whitened
-from figures import measure, measured_once
+from figures import claims_of, figures_of, measure, measured_once
 
 # One worker, so that what the module computes is computed once.
 pytestmark = pytest.mark.xdist_group("corlouer2026_forecast")
 
 MODULES = (lag, forecast)
-ALL = [pytest.param(m, c, id=c.id) for m in MODULES for c in m.CLAIMS]
+QUICK = (forecast,)
+ALL = claims_of(MODULES, QUICK)
 SMALLER = {
     lag: {"disorder": (0.0, 1.0), "seed": range(16)},
     forecast: {"seed": range(32)},
@@ -205,7 +206,7 @@ def test_lags_are_read_between_records():
 # --- pictures and coordinates -----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("module", figures_of(MODULES, QUICK))
 def test_every_figure_draws(data, module):
     with style():
         figure = module.plot(*data(module))

@@ -17,7 +17,7 @@ from dlnlab.papers.corlouer2026 import (
     temperature,
 )
 from dlnlab.plotting import style
-from figures import measured_once
+from figures import claims_of, figures_of, measured_once
 
 # One worker, so that what the module computes is computed once.
 pytestmark = pytest.mark.xdist_group("corlouer2026_law")
@@ -32,7 +32,8 @@ MODULES = (
     flattening,
     kurtosis,
 )
-ALL = [pytest.param(m, c, id=c.id) for m in MODULES for c in m.CLAIMS]
+QUICK = (stationary, balancing, flattening)
+ALL = claims_of(MODULES, QUICK)
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +165,7 @@ def test_the_flow_along_minima_keeps_the_target_and_lowers_the_trace():
     assert flattening._trace_slopes(after)[0] < total
 
 
-@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("module", figures_of(MODULES, QUICK))
 def test_every_figure_draws(data, module):
     with style():
         figure = module.plot(*data(module))

@@ -12,7 +12,7 @@ from dlnlab.claims import Claim
 from dlnlab.errors import InputError
 from dlnlab.papers.corlouer2026 import alignment, modes, one_step, order, peak, widths
 from dlnlab.plotting import style
-from figures import measured_once
+from figures import claims_of, figures_of, measured_once
 
 # One worker, so that what the module computes is computed once.
 pytestmark = pytest.mark.xdist_group("corlouer2026_modes")
@@ -25,7 +25,8 @@ SMALLER = {
     order: {"seed": range(8)},
     widths: {"gamma": (1.0, 2.0), "seed": range(12)},
 }
-ALL = [pytest.param(m, c, id=c.id) for m in SMALLER for c in m.CLAIMS]
+QUICK = (one_step, peak)
+ALL = claims_of(SMALLER, QUICK)
 
 
 @pytest.fixture(scope="module")
@@ -250,7 +251,7 @@ def test_every_claim_has_mutations_that_turn_it(data, module, claim: Claim):
 # --- pictures and coordinates -----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("module", list(SMALLER))
+@pytest.mark.parametrize("module", figures_of(SMALLER, QUICK))
 def test_every_figure_draws(data, module):
     with style():
         figure = module.plot(*data(module))

@@ -14,7 +14,7 @@ from dlnlab.papers import load
 from dlnlab.papers.ghosh2025 import features, mixing, perceptrons, sharpening
 from dlnlab.plotting import style
 from dlnlab.tasks import Samples
-from figures import measured_once
+from figures import claims_of, figures_of, measured_once
 
 # One worker, so that what the module computes is computed once.
 pytestmark = pytest.mark.xdist_group("ghosh2025_features")
@@ -25,7 +25,8 @@ SMALLER = {
     perceptrons: {},
     sharpening: {"seed": tuple(range(8)), "activation": ("relu",)},
 }
-ALL = [pytest.param(m, c, id=c.id) for m in SMALLER for c in m.CLAIMS]
+QUICK = (mixing, features, sharpening)
+ALL = claims_of(SMALLER, QUICK)
 
 
 @pytest.fixture(scope="module")
@@ -220,7 +221,7 @@ def test_every_claim_has_mutations_that_turn_it(data, module, claim: Claim):
 # --- figures, other coordinates, bad input ----------------------------------------------------
 
 
-@pytest.mark.parametrize("module", SMALLER)
+@pytest.mark.parametrize("module", figures_of(SMALLER, QUICK))
 def test_every_figure_draws(data, module):
     with style():
         figure = module.plot(*data(module))

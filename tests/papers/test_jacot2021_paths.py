@@ -10,7 +10,7 @@ from dlnlab.claims import Claim
 from dlnlab.errors import InputError
 from dlnlab.papers.jacot2021 import completion, escape, first_escape, greedy, schatten
 from dlnlab.plotting import style
-from figures import measured_once
+from figures import claims_of, figures_of, measured_once
 
 # One worker, so that what the module computes is computed once.
 pytestmark = pytest.mark.xdist_group("jacot2021_paths")
@@ -22,14 +22,9 @@ SMALLER = {
     completion: {},
     schatten: {"seed": (0,)},
 }
-QUICK = (escape, schatten, completion)
+QUICK = (escape,)
 """The others take a minute each, and are carried out with the science tests."""
-
-ALL = [
-    pytest.param(m, c, id=c.id, marks=() if m in QUICK else pytest.mark.science)
-    for m in SMALLER
-    for c in m.CLAIMS
-]
+ALL = claims_of(SMALLER, QUICK)
 
 
 @pytest.fixture(scope="module")
@@ -233,7 +228,7 @@ def test_every_claim_has_mutations_that_turn_it(data, module, claim: Claim):
 # --- pictures and coordinates -----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("module", QUICK)
+@pytest.mark.parametrize("module", figures_of(SMALLER, QUICK))
 def test_every_figure_draws(data, module):
     with style():
         figure = module.plot(*data(module))

@@ -11,7 +11,7 @@ from dlnlab.claims import Claim
 from dlnlab.errors import InputError
 from dlnlab.papers.jacot2021 import distances, plateaus, regimes, saddles
 from dlnlab.plotting import style
-from figures import measured_once
+from figures import claims_of, figures_of, measured_once
 
 # One worker, so that what the module computes is computed once.
 pytestmark = pytest.mark.xdist_group("jacot2021_regimes")
@@ -22,7 +22,8 @@ SMALLER = {
     plateaus: {"seed": (0,)},
     saddles: {"depth": (2, 3), "seed": (0,)},
 }
-ALL = [pytest.param(m, c, id=c.id) for m in SMALLER for c in m.CLAIMS]
+QUICK = (plateaus, saddles)
+ALL = claims_of(SMALLER, QUICK)
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +62,7 @@ def test_slopes_of_a_power_are_its_exponent_whatever_the_seed():
     assert np.isnan(distances.slopes(made.isel(width=[0]), "d")).all()
 
 
+@pytest.mark.science
 def test_a_sweep_of_starts_is_that_of_single_ones(data):
     measured, _ = data(distances)
     place = {"gamma": 1.5, "width": 32, "seed": 2}
@@ -176,7 +178,7 @@ def test_every_claim_has_mutations_that_turn_it(data, module, claim: Claim):
 # --- figures, other coordinates, bad input ----------------------------------------------------
 
 
-@pytest.mark.parametrize("module", SMALLER)
+@pytest.mark.parametrize("module", figures_of(SMALLER, QUICK))
 def test_every_figure_draws(data, module):
     with style():
         figure = module.plot(*data(module))
@@ -184,7 +186,7 @@ def test_every_figure_draws(data, module):
     assert all(ax.has_data() for ax in figure.axes)
 
 
-@pytest.mark.parametrize("module", [distances, plateaus, saddles])
+@pytest.mark.parametrize("module", figures_of([distances, plateaus, saddles], QUICK))
 def test_a_single_run_draws_too(module):
     measured = module.EXPERIMENT.measure()
     with style():

@@ -25,7 +25,7 @@ from dlnlab.papers.kim2026 import (
 )
 from dlnlab.plotting import style
 from dlnlab.statistics import OUTCOMES
-from figures import measure, measured_once
+from figures import claims_of, figures_of, measure, measured_once
 
 # One worker, so that what the module computes is computed once.
 pytestmark = pytest.mark.xdist_group("kim2026_studies")
@@ -41,7 +41,8 @@ SMALLER = {
     depth: {"depth": (2, 3, 5)},
     generalisation: {"seed": range(40)},
 }
-ALL = [pytest.param(m, c, id=c.id) for m in SMALLER for c in m.CLAIMS]
+QUICK = (ensemble, flatter, depth, fig3)
+ALL = claims_of(SMALLER, QUICK)
 
 
 @pytest.fixture(scope="module")
@@ -346,7 +347,7 @@ def test_every_statement_has_claims():
         )
 
 
-@pytest.mark.parametrize("module", SMALLER)
+@pytest.mark.parametrize("module", figures_of(SMALLER, QUICK))
 def test_every_figure_draws(data, module):
     with style():
         figure = module.plot(*data(module))
