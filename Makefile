@@ -46,11 +46,11 @@ test: install
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2 --dist loadfile
 
 # Minutes long: whole figures and claims.
 test-science: install
-	$(BIN)/pytest -n 2 -m science
+	$(BIN)/pytest -n 2 --dist loadfile -m science
 
 format: install
 	$(BIN)/ruff check --fix-only .

@@ -15,9 +15,6 @@ from dlnlab.problem import Problem
 from dlnlab.tasks import Whitened
 from figures import claims_of, figures_of, measure, measured_once
 
-# One worker, so that what the module computes is computed once.
-pytestmark = pytest.mark.xdist_group("corlouer2026_forecast")
-
 MODULES = (lag, forecast)
 QUICK = (forecast,)
 ALL = claims_of(MODULES, QUICK)

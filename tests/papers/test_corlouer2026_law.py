@@ -19,9 +19,6 @@ from dlnlab.papers.corlouer2026 import (
 from dlnlab.plotting import style
 from figures import claims_of, figures_of, measured_once
 
-# One worker, so that what the module computes is computed once.
-pytestmark = pytest.mark.xdist_group("corlouer2026_law")
-
 MODULES = (
     stationary,
     temperature,

@@ -14,9 +14,6 @@ from dlnlab.papers.corlouer2026 import alignment, modes, one_step, order, peak, 
 from dlnlab.plotting import style
 from figures import claims_of, figures_of, measured_once
 
-# One worker, so that what the module computes is computed once.
-pytestmark = pytest.mark.xdist_group("corlouer2026_modes")
-
 SMALLER = {
     modes: {"seed": range(24)},
     one_step: {"seed": range(384)},

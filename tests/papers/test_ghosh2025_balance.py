@@ -17,9 +17,6 @@ from dlnlab.theory.orbits import judge
 from dlnlab.theory.stability import single_path_sharpness
 from figures import measure, measured_once
 
-# One worker, so that what the module computes is computed once.
-pytestmark = pytest.mark.xdist_group("ghosh2025_balance")
-
 EPS = float(np.finfo(np.float64).eps)
 MODULES = (gap, regimes, growth, balance, depth, edges)
 ALL = [pytest.param(m, c, id=c.id) for m in MODULES for c in m.CLAIMS]

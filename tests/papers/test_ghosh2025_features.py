@@ -16,9 +16,6 @@ from dlnlab.plotting import style
 from dlnlab.tasks import Samples
 from figures import claims_of, figures_of, measured_once
 
-# One worker, so that what the module computes is computed once.
-pytestmark = pytest.mark.xdist_group("ghosh2025_features")
-
 SMALLER = {
     mixing: {},
     features: {},

@@ -20,9 +20,6 @@ from dlnlab.tasks import Whitened
 from dlnlab.theory.orbits import two_cycle
 from figures import measure, measured_once
 
-# One worker, so that what the module computes is computed once.
-pytestmark = pytest.mark.xdist_group("ghosh2025_ranges")
-
 MODULES = (oscillation_range, layers, orbit_diagram, doublings)
 ALL = [pytest.param(m, c, id=c.id) for m in MODULES for c in m.CLAIMS]
 

@@ -12,9 +12,6 @@ from dlnlab.papers.jacot2021 import completion, escape, first_escape, greedy, sc
 from dlnlab.plotting import style
 from figures import claims_of, figures_of, measured_once
 
-# One worker, so that what the module computes is computed once.
-pytestmark = pytest.mark.xdist_group("jacot2021_paths")
-
 SMALLER = {
     escape: {"seed": tuple(range(3))},
     first_escape: {"seed": tuple(range(20))},

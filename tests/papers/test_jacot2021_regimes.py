@@ -13,9 +13,6 @@ from dlnlab.papers.jacot2021 import distances, plateaus, regimes, saddles
 from dlnlab.plotting import style
 from figures import claims_of, figures_of, measured_once
 
-# One worker, so that what the module computes is computed once.
-pytestmark = pytest.mark.xdist_group("jacot2021_regimes")
-
 SMALLER = {
     distances: {"width": (32, 64, 128), "gamma": (0.5, 0.75, 1.0, 1.5, 2.0)},
     regimes: {"width": (100,), "seed": (0,)},

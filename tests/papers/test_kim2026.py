@@ -23,9 +23,6 @@ from dlnlab.simulate import simulate
 from dlnlab.statistics import OUTCOMES, Lyapunov, Maximum
 from dlnlab.tasks import Whitened
 
-# One worker, so that what the module computes is computed once.
-pytestmark = pytest.mark.xdist_group("kim2026")
-
 
 def recursion(alphas, depth, target, rate, steps):
     """σ_h of balanced pathways: w_h ← w_h − η r w_h^{L−1}, the obvious loop."""

@@ -13,9 +13,6 @@ from dlnlab.plotting import style
 from dlnlab.theory.stability import worst_case_return_constant
 from figures import measure
 
-# One worker, so that what the module computes is computed once.
-pytestmark = pytest.mark.xdist_group("kim2026_more")
-
 
 def recursion(alphas, depths, rate, steps, target=1.0):
     """σ_h of balanced pathways: w_h ← w_h − η r w_h^{L_h−1}, the obvious loop."""

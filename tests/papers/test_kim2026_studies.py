@@ -27,10 +27,6 @@ from dlnlab.plotting import style
 from dlnlab.statistics import OUTCOMES
 from figures import claims_of, figures_of, measure, measured_once
 
-# One worker, so that what the module computes is computed once.
-pytestmark = pytest.mark.xdist_group("kim2026_studies")
-
-
 SMALLER = {
     fig3: {},
     fig7: {"seed": (0, 1, 2)},

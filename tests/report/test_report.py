@@ -18,10 +18,6 @@ from dlnlab.papers.kim2026 import fig5
 from dlnlab.report import figures, interactive
 from dlnlab.simulate import Interrupted
 
-# One worker, so that what the module computes is computed once.
-pytestmark = pytest.mark.xdist_group("report")
-
-
 SMALL = {"edge_ratio": [1.9, 2.4], "start": [0.5, 0.85, 0.9, 0.95]}
 
 

@@ -29,15 +29,14 @@ from dlnlab.typing import Params, Scalar
 def gradient_covariance_trace(problem: Problem, params: Params) -> Scalar:
     """The trace of Σ, `E‖g‖² − ‖∇ℓ‖²`, exactly and at any size; per unit of η/B.
 
-        Whitened: `Σ_l Tr[(ΔΔᵀ + ς²)A_l] Tr B_l + Tr[Δ B_l Δᵀ A_l]`, `A_l = W_{>l}W_{>l}ᵀ`,
-        `B_l = W_{<l}ᵀW_{<l}`, l over the layers of all pathways. Source: corlouer2026.
+    Whitened: `Σ_l Tr[(ΔΔᵀ + ς²)A_l] Tr B_l + Tr[Δ B_l Δᵀ A_l]`, `A_l = W_{>l}W_{>l}ᵀ`,
+    `B_l = W_{<l}ᵀW_{<l}`, l over the layers of all pathways. Source: corlouer2026.
 
-        >>> from dlnlab.errors import InputError
-    from dlnlab.networks import Modes
-        >>> from dlnlab.tasks import Whitened
-        >>> problem = Problem(Modes((2,), 1), Whitened(jnp.array([3.0]), label_noise=1.0))
-        >>> float(gradient_covariance_trace(problem, ((jnp.array([1.0]), jnp.array([1.0])),)))
-        18.0
+    >>> from dlnlab.networks import Modes
+    >>> from dlnlab.tasks import Whitened
+    >>> problem = Problem(Modes((2,), 1), Whitened(jnp.array([3.0]), label_noise=1.0))
+    >>> float(gradient_covariance_trace(problem, ((jnp.array([1.0]), jnp.array([1.0])),)))
+    18.0
     """
     if isinstance(problem.task, Samples):
         return _sampled_trace(problem, problem.task, params)

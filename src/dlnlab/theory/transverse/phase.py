@@ -29,7 +29,7 @@ def onset(depth: int, targets: tuple[float, ...]) -> float:
     return np.nan if found is None else found
 
 
-@prediction("growth", symbol="max log|μ|/p", source="ghosh2025.6")
+@prediction("off_diagonal_norm", symbol="max log|μ|/p", source="ghosh2025.6")
 def fastest_growth(depth: int, targets: tuple[float, ...], learning_rate: float) -> float:
     """The exponent of the pair of modes, and of the phase, that mixes fastest, for each step.
 
@@ -42,7 +42,7 @@ def fastest_growth(depth: int, targets: tuple[float, ...], learning_rate: float)
     return np.nan if found is None else found
 
 
-@prediction("growth", symbol="log|μ|/p", source="ghosh2025.6")
+@prediction("off_diagonal_norm", symbol="log|μ|/p", source="ghosh2025.6")
 def own_growth(
     depth: int, targets: tuple[float, ...], learning_rate: float, values: tuple[float, ...]
 ) -> float:
