@@ -6,7 +6,7 @@ nothing. In the space of products, free of time, the Fréchet distance of the tw
 power of α, where all of the target is observed and where a part of it is. Paths are drawn in the
 plane of the origin, the first saddle and the end.
 
-In completion the exponent is smaller, and one matrix of ten is an exception: within these steps its
+In completion the exponent is smaller, and one matrix of the sixteen is an exception: within these steps its
 growth stays with two neurons at half a per cent of the first cost, where the flow goes on.
 """
 
@@ -83,7 +83,7 @@ EXPERIMENT = Experiment(
         "observed": ("all", "part"),
         "algorithm": ("flow", "greedy"),
         "scale": (1e-1, 1e-2, 1e-3, 1e-4),
-        "seed": tuple(range(10)),
+        "seed": tuple(range(16)),
     },
     cites=("jacot2021",),
 )
