@@ -6,8 +6,8 @@ nothing. In the space of products, free of time, the Fréchet distance of the tw
 power of α, where all of the target is observed and where a part of it is. Paths are drawn in the
 plane of the origin, the first saddle and the end.
 
-In completion the exponent is smaller, and one matrix of the sixteen is an exception: within these steps its
-growth stays with two neurons at half a per cent of the first cost, where the flow goes on.
+In completion the exponent is smaller. On one matrix of the first ten growth stays, within these
+steps, with two neurons at half a per cent of the first cost, where the flow goes on.
 """
 
 from typing import Annotated, Literal
