@@ -4,7 +4,6 @@ from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
 from scipy.fft import irfft, next_fast_len, rfft
 
 from dlnlab.errors import InputError
@@ -84,6 +83,8 @@ def sample_distances(series: ArrayLike, law: Law) -> Distances:
     >>> round(found.wasserstein, 3), round(found.kolmogorov_smirnov, 6)
     (0.002, 0.0005)
     """
+    from scipy import stats  # a third of a second to import
+
     given = finite("series", series)
     deciles = np.quantile(given, np.arange(1, 10) / 10)
     size = min(effective_size(given <= decile) for decile in deciles)
