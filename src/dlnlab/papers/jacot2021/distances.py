@@ -8,8 +8,7 @@ extrapolated in 1/w by a fit of a + b ln w + c/w to each seed, with standard err
 
 The lower bound of a saddle lies far below, and its slope is not the exponent's. At these widths
 slopes still differ from the exponents by more than the scatter over seeds, mostly so for the
-minimum at γ = 1/2. The claims are of these seeds, and their limit of 1/8 was set with the slopes in
-sight: the saddle's exponents at γ and at γ + 1/4 are that far apart.
+minimum at γ = 1/2, so that three seeds do not settle what the exponents are.
 """
 
 from typing import Annotated
@@ -129,8 +128,8 @@ def slopes(measured: xr.Dataset, name: str) -> xr.DataArray:
 
 # --- claims -------------------------------------------------------------------------------------
 
-STEP = 1 / 8
-"""What exponents of γ and γ + 1/4 differ by, at the least: slopes that miss by more are others."""
+HALF_STEP = 1 / 16
+"""Half of what exponents of γ and γ + 1/4 differ by, at the least: nearer to one than to the next."""
 
 
 def _exponents(measured: xr.Dataset, said: xr.DataArray, name: str, where: Any) -> Verdict:
@@ -141,10 +140,10 @@ def _exponents(measured: xr.Dataset, said: xr.DataArray, name: str, where: Any) 
     gap = abs(found.mean("seed") - expected).values
     error = (found.std("seed", ddof=1) / found.sizes["seed"] ** 0.5).values
     if not gap.size or not np.isfinite(gap + error).all():
-        return Verdict.at_most(np.nan, STEP, sample_size=found.size)
+        return Verdict.at_most(np.nan, HALF_STEP, sample_size=found.size)
     worst = int(np.argmax(gap + error))
     return Verdict.at_most(
-        gap[worst], STEP, uncertainty=float(error[worst]), sample_size=found.size
+        gap[worst], HALF_STEP, uncertainty=float(error[worst]), sample_size=found.size
     )
 
 
@@ -197,20 +196,20 @@ CLAIMS = (
     Claim(
         "jacot2021.1",
         "The nearest saddle lies at a distance of order w^{(1−γ)/2}: extrapolated in 1/w, the "
-        "slope of ln d over ln w is the exponent to within 1/8 for γ from 1/2 to 2.",
+        "slope of ln d over ln w is the exponent to within 1/16 for γ from 1/2 to 2.",
         check_saddle,
         (*SETTING, "the nearest of the saddles that were found"),
     ),
     Claim(
         "jacot2021.1a",
         "Below γ = 1 the nearest minimum lies at w^{−γ/2} up to γ = 1 − 1/L and at "
-        "w^{−(1−γ)(L−1)/2} beyond, to within 1/8 in the exponent at γ = 1/2 and 3/4.",
+        "w^{−(1−γ)(L−1)/2} beyond, to within 1/16 in the exponent at γ = 1/2 and 3/4.",
         check_minimum,
         SETTING,
     ),
     Claim(
         "jacot2021.1b",
-        "From γ = 1 on it lies at a distance of order 1: the slope is 0 to within 1/8.",
+        "From γ = 1 on it lies at a distance of order 1: the slope is 0 to within 1/16.",
         check_constant,
         SETTING,
     ),
