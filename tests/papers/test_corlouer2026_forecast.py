@@ -14,6 +14,7 @@ from dlnlab.plotting import style
 from dlnlab.problem import Problem
 from dlnlab.tasks import Whitened
 from figures import claims_of, figures_of, measure, measured_once
+from mutations import backwards
 
 MODULES = (lag, forecast)
 QUICK = (forecast,)
@@ -43,18 +44,6 @@ def test_no_claim_fails_with_fewer_seeds(data, module, claim: Claim):
 
 
 # --- mutations --------------------------------------------------------------------------------
-
-
-def backwards(dim, name):
-    """The same numbers in the opposite order along one dimension."""
-
-    def mutate(measured, predicted):
-        which = measured if name in measured else predicted
-        values = which[name].isel({dim: slice(None, None, -1)}).values
-        tampered = which.assign({name: (which[name].dims, values)})
-        return (tampered, predicted) if name in measured else (measured, tampered)
-
-    return mutate
 
 
 def foreseen(measured, predicted):

@@ -18,6 +18,7 @@ from dlnlab.papers.corlouer2026 import (
 )
 from dlnlab.plotting import style
 from figures import claims_of, figures_of, measured_once
+from mutations import scaled
 
 MODULES = (
     stationary,
@@ -47,13 +48,6 @@ def test_every_claim_holds(data, module, claim: Claim):
 def told(**coords):
     """The right run, told as one of other coordinates."""
     return lambda measured, predicted: (measured.assign_coords(coords), predicted)
-
-
-def scaled(name, factor):
-    return lambda measured, predicted: (
-        measured,
-        predicted.assign({name: predicted[name] * factor}),
-    )
 
 
 def swapped(measured, predicted):

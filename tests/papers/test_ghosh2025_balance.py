@@ -16,6 +16,7 @@ from dlnlab.plotting import style
 from dlnlab.theory.orbits import judge
 from dlnlab.theory.stability import single_path_sharpness
 from figures import measure, measured_once
+from mutations import added, backwards, scaled, told
 
 EPS = float(np.finfo(np.float64).eps)
 MODULES = (gap, regimes, growth, balance, depth, edges)
@@ -158,46 +159,6 @@ def test_where_deeper_is_sharper():
 
 
 # --- mutations --------------------------------------------------------------------------------
-
-
-def scaled(name, factor):
-    """What was measured or predicted under this name times a factor, which may be of the data."""
-
-    def mutate(measured, predicted):
-        which = measured if name in measured else predicted
-        by = factor(measured) if callable(factor) else factor
-        tampered = which.assign({name: which[name] * by})
-        return (tampered, predicted) if name in measured else (measured, tampered)
-
-    return mutate
-
-
-def added(name, amount):
-    return lambda measured, predicted: (
-        measured.assign({name: measured[name] + amount}),
-        predicted,
-    )
-
-
-def backwards(dim, *names):
-    """The same numbers in the opposite order along one dimension."""
-
-    def mutate(measured, predicted):
-        turned = {
-            name: (measured[name].dims, measured[name].isel({dim: slice(None, None, -1)}).values)
-            for name in names
-        }
-        return measured.assign(turned), predicted
-
-    return mutate
-
-
-def told(coord, values):
-    """Runs at other coordinates than the figure says."""
-    return lambda measured, predicted: (
-        measured.assign_coords({coord: values(measured[coord].values)}),
-        predicted,
-    )
 
 
 def slower_decay(measured, predicted):

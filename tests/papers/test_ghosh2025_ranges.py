@@ -19,6 +19,7 @@ from dlnlab.problem import Problem
 from dlnlab.tasks import Whitened
 from dlnlab.theory.orbits import two_cycle
 from figures import measure, measured_once
+from mutations import scaled
 
 MODULES = (oscillation_range, layers, orbit_diagram, doublings)
 ALL = [pytest.param(m, c, id=c.id) for m in MODULES for c in m.CLAIMS]
@@ -156,13 +157,6 @@ def other(module, **coords):
         return wrong.assign_coords(kept), predicted
 
     return mutate
-
-
-def scaled(name, factor):
-    return lambda measured, predicted: (
-        measured,
-        predicted.assign({name: predicted[name] * factor}),
-    )
 
 
 def shaken(name, size, **place):

@@ -11,6 +11,7 @@ from dlnlab.errors import InputError
 from dlnlab.papers.jacot2021 import completion, escape, first_escape, greedy, schatten
 from dlnlab.plotting import style
 from figures import claims_of, figures_of, measured_once
+from mutations import backwards, scaled, told
 
 SMALLER = {
     escape: {"seed": tuple(range(3))},
@@ -120,37 +121,6 @@ def test_a_ray_grows_as_its_equation_says():
 
 
 # --- mutations --------------------------------------------------------------------------------
-
-
-def scaled(name, factor):
-    def mutate(measured, predicted):
-        which = measured if name in measured else predicted
-        by = factor(which) if callable(factor) else factor
-        tampered = which.assign({name: which[name] * by})
-        return (tampered, predicted) if name in measured else (measured, tampered)
-
-    return mutate
-
-
-def backwards(dim, *names):
-    """The same numbers in the opposite order along one dimension."""
-
-    def mutate(measured, predicted):
-        turned = {
-            name: (measured[name].dims, measured[name].isel({dim: slice(None, None, -1)}).values)
-            for name in names
-        }
-        return measured.assign(turned), predicted
-
-    return mutate
-
-
-def told(coord, values):
-    """Runs at other coordinates than the figure says."""
-    return lambda measured, predicted: (
-        measured.assign_coords({coord: values(measured[coord].values)}),
-        predicted,
-    )
 
 
 def never_ended(measured, predicted):

@@ -129,7 +129,7 @@ def slopes(measured: xr.Dataset, name: str) -> xr.DataArray:
 # --- claims -------------------------------------------------------------------------------------
 
 HALF_STEP = 1 / 16
-"""Half of what exponents of γ and γ + 1/4 differ by, at the least: nearer to one than to the next."""
+"""Half of what exponents of γ and γ + 1/4 differ by: nearer to one than to the next."""
 
 
 def _exponents(measured: xr.Dataset, said: xr.DataArray, name: str, where: Any) -> Verdict:
