@@ -72,10 +72,10 @@ class Predictions(SphinxDirective):
     """Every prediction with what it is of, its assumptions and its source."""
 
     def run(self):
-        from dlnlab import theory
+        from dlnlab.theory.catalogue import PREDICTIONS
 
         lines = []
-        for one in theory.PREDICTIONS:
+        for one in PREDICTIONS:
             arguments = ", ".join(inspect.signature(one.function).parameters)
             assumes = "; ".join(a.sentence for a in one.assumes) or "nothing further"
             lines += [f"``{one.name}({arguments})`` — {_plain(one.symbol)}, of ``{one.of}``"]

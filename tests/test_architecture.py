@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 
 import dlnlab
-from dlnlab import dynamics, networks, observables, papers, statistics, tasks, theory
+from dlnlab import dynamics, networks, observables, papers, statistics, tasks
+from dlnlab.theory.base import Prediction
+from dlnlab.theory.catalogue import PREDICTIONS
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "dlnlab"
@@ -301,7 +303,7 @@ def test_every_observable_is_an_example():
 
 
 def test_every_prediction_is_listed():
-    assert defined(theory.Prediction) == set(theory.PREDICTIONS)
+    assert defined(Prediction) == set(PREDICTIONS)
 
 
 def test_a_final_class_inherits_from_abstract_ones_only():
@@ -383,7 +385,7 @@ def notation():
 
 
 def test_the_notation_uses_names_of_the_code():
-    named = {*(s.name for s in statistics.EXAMPLES), *(p.of for p in theory.PREDICTIONS)}
+    named = {*(s.name for s in statistics.EXAMPLES), *(p.of for p in PREDICTIONS)}
     known = {*identifiers(), *named}
     assert len(notation()) > 40
     for name in notation():

@@ -6,9 +6,10 @@ import doctest
 import jax
 import pytest
 
-from dlnlab import observables, theory
+from dlnlab import observables
+from dlnlab.theory.catalogue import PREDICTIONS
 
-OBJECTS = (*observables.EXAMPLES, *theory.PREDICTIONS)
+OBJECTS = (*observables.EXAMPLES, *PREDICTIONS)
 WITH_EXAMPLES = [one for one in OBJECTS if ">>>" in (one.function.__doc__ or "")]
 
 
@@ -23,4 +24,4 @@ def test_examples_do_what_they_say(one):
 
 
 def test_every_prediction_has_an_example():
-    assert [p.name for p in theory.PREDICTIONS if ">>>" not in (p.function.__doc__ or "")] == []
+    assert [p.name for p in PREDICTIONS if ">>>" not in (p.function.__doc__ or "")] == []

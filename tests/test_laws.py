@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import laws
-from dlnlab import dynamics, networks, observables, statistics, theory
+from dlnlab import dynamics, networks, observables, statistics
 from dlnlab.dynamics import Flow, GradientDescent, GradientFlow, Map, StochasticGradientDescent
 from dlnlab.errors import InputError
 from dlnlab.networks import Modes, Pathways, Perceptrons, square
 from dlnlab.theory.base import Assumption, BrokenAssumption, prediction
+from dlnlab.theory.catalogue import PREDICTIONS
 
 NOTATION = Path(__file__).parents[1] / "docs" / "notation.md"
 
@@ -176,7 +177,7 @@ def quantities():
     return {*listed, *(example.name for example in measured)}
 
 
-@pytest.mark.parametrize("example", theory.PREDICTIONS, ids=named)
+@pytest.mark.parametrize("example", PREDICTIONS, ids=named)
 def test_predictions(example):
     assert example.name in laws.PREDICTION_EXAMPLES, "give it arguments in laws.PREDICTION_EXAMPLES"
     laws.prediction(example, laws.PREDICTION_EXAMPLES[example.name], quantities())

@@ -5,7 +5,7 @@ import typing
 
 import pytest
 
-from dlnlab import theory
+from dlnlab.theory.catalogue import TOPICS
 from dlnlab.theory.curvature import spectrum
 from dlnlab.theory.noise import noise
 from dlnlab.theory.orbits import orbit
@@ -15,9 +15,9 @@ from dlnlab.theory.stability import stability
 def test_without_a_topic_the_topics_are_listed(dln):
     said = dln("predict")
     assert said.status == 0
-    assert all(topic.__name__ in said.out for topic in theory.TOPICS)
+    assert all(topic.__name__ in said.out for topic in TOPICS)
     listed = json.loads(dln("predict", "--json").out)
-    assert [row["topic"] for row in listed] == [topic.__name__ for topic in theory.TOPICS]
+    assert [row["topic"] for row in listed] == [topic.__name__ for topic in TOPICS]
 
 
 @pytest.mark.parametrize("depths", [(3, 5), (1, 4), (2, 2), (7,)])
@@ -158,7 +158,7 @@ def test_help_shows_the_arguments(dln):
     assert "--target" in said.out
 
 
-@pytest.mark.parametrize("topic", theory.TOPICS, ids=lambda topic: topic.__name__)
+@pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.__name__)
 def test_help_says_what_the_topic_answers(dln, topic):
     said = dln("predict", topic.__name__, "--help")
     assert said.status == 0

@@ -9,8 +9,9 @@ import pytest
 from scipy.optimize import minimize
 
 from dlnlab.errors import InputError
-from dlnlab.theory import PREDICTIONS, TOPICS, stability
+from dlnlab.theory import stability
 from dlnlab.theory.base import BrokenAssumption
+from dlnlab.theory.catalogue import PREDICTIONS, TOPICS
 from dlnlab.theory.curvature import sharpness_at_minimum
 from dlnlab.theory.stability import (
     edge_sharpness,

@@ -56,7 +56,7 @@ def command(tokens: Sequence[str]) -> tuple[Callable[..., int], list[str]]:
 
 
 def _topics() -> dict[str, Callable[..., Any]]:
-    from dlnlab.theory import TOPICS
+    from dlnlab.theory.catalogue import TOPICS
 
     return {topic.__name__: topic for topic in TOPICS}
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import brentq
 
 from dlnlab.errors import InputError
 from dlnlab.theory.arguments import Array, at_least_zero, shown, whole
 from dlnlab.theory.base import Prediction, prediction
+from dlnlab.theory.roots import brentq
 
 _EPSILON = float(np.finfo(np.float64).eps)
 

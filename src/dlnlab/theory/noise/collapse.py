@@ -5,6 +5,7 @@ the batch. Near zero ln w grows by twice `E ln|1 + η(s x̄² + (ξx)̄)|` a ste
 equation has instead the drift of its logarithm, `η[s − (η/2B)(2s² + ς²)]`.
 """
 
+import functools
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -15,8 +16,14 @@ from dlnlab.theory.base import Prediction, prediction
 from dlnlab.theory.noise.scale import noise_scale, single
 
 Fate = Literal["grows", "collapses"]
-_NODES, _RULE = (np.asarray(part) for part in np.polynomial.legendre.leggauss(400))
 _EULER = float(np.euler_gamma)
+
+
+@functools.cache
+def _rule(count: int) -> tuple[Array, Array]:
+    """Nodes and weights of Gauss's rule on [−1, 1]; an eigenvalue problem, so it waits for use."""
+    nodes, weights = np.polynomial.legendre.leggauss(count)
+    return np.asarray(nodes), np.asarray(weights)
 
 
 class SmallMode(NamedTuple):
@@ -35,7 +42,7 @@ def _mean_log_normal(centre: Array) -> Array:
     D is Dawson's integral. Beyond 12 its asymptotic series, `−1/2μ² − 3/4μ⁴ − …`.
     """
     near = np.minimum(centre, 12.0)
-    nodes, rule = np.polynomial.legendre.leggauss(60)
+    nodes, rule = _rule(60)
     places = near[..., None] / 2 * (1 + nodes)
     area = near / 2 * np.sum(rule * np.sqrt(2) * dawsn(places / np.sqrt(2)), axis=-1)
     close = area - (_EULER + np.log(2)) / 2 - np.log(near)
@@ -76,8 +83,9 @@ def small_mode_exponent(
     goal, noise = positive_number("target", target), single("label_noise", label_noise)
     rate, batch = noise_scale(learning_rate, 1), whole("batch_size", batch_size)
     low, high = _span(batch)
-    places = low + (high - low) / 2 * (1 + _NODES)
-    weights = (high - low) / 2 * _RULE * _radius_density(places, batch)
+    nodes, rule = _rule(400)
+    places = low + (high - low) / 2 * (1 + nodes)
+    weights = (high - low) / 2 * rule * _radius_density(places, batch)
     growth = rate * goal * places**2 / batch
     logs = np.log1p(growth)
     if noise:
@@ -108,9 +116,10 @@ def minimum_exponent(depth: int, target: float, learning_rate: float, batch_size
 
 def _log_part(start: float, end: float, root: float, batch: int) -> float:
     """`∫ ln|1 − (x/root)²|` over a part of the law of the radius that ends at the root, or not."""
-    half = (1 + _NODES) / 2
+    nodes, rule = _rule(400)
+    half = (1 + nodes) / 2
     places = start + (end - start) * half**2 * (3 - 2 * half)  # softens a logarithm at either end
-    steps = 3 * (end - start) * half * (1 - half) * _RULE
+    steps = 3 * (end - start) * half * (1 - half) * rule
     logs = np.log(np.abs(1 - (places / root) ** 2))
     return float(np.sum(steps * _radius_density(places, batch) * logs))
 

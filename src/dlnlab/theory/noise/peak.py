@@ -9,13 +9,13 @@ import functools
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import brentq
 
 from dlnlab.errors import InputError
 from dlnlab.theory.arguments import Array, positive_number, whole
 from dlnlab.theory.base import Assumption, Prediction, prediction
 from dlnlab.theory.modes.flow import flow_time
 from dlnlab.theory.noise.scale import single
+from dlnlab.theory.roots import brentq
 
 LEARNED = 0.95
 """The share of its target at which a mode counts as learned."""

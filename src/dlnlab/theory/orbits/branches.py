@@ -9,11 +9,11 @@ unstable twin, where the multiplier of both is 1.
 from functools import lru_cache
 
 import numpy as np
-from scipy.optimize import brentq
 
 from dlnlab.errors import InputError
 from dlnlab.theory.orbits.kneading import first_word, odd_part, superstable
 from dlnlab.theory.orbits.shooting import Point, corrected, follow, multiplier
+from dlnlab.theory.roots import brentq
 
 _EPSILON = float(np.finfo(np.float64).eps)
 

@@ -2,13 +2,13 @@
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import brentq
 
 from dlnlab.errors import InputError
 from dlnlab.theory.arguments import Array, at_least_zero, shown
 from dlnlab.theory.base import Assumption, Prediction, prediction
 from dlnlab.theory.orbits.branches import doubling_cycle
 from dlnlab.theory.orbits.cycles import scale, scaled_rate
+from dlnlab.theory.roots import brentq
 
 _EPSILON = float(np.finfo(np.float64).eps)
 _LONGEST = 64

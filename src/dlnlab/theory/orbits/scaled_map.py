@@ -9,9 +9,9 @@ depth, where w itself is within 1/L of s^{1/L}.
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import brentq
 
 from dlnlab.theory.arguments import Array
+from dlnlab.theory.roots import brentq
 from dlnlab.theory.stability.return_map import worst_case_return_constant
 
 _EPSILON = float(np.finfo(np.float64).eps)

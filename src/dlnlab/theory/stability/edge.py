@@ -4,7 +4,6 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import brentq
 
 from dlnlab.errors import InputError
 from dlnlab.theory.arguments import (
@@ -15,6 +14,7 @@ from dlnlab.theory.arguments import (
     whole,
 )
 from dlnlab.theory.base import Assumption, Prediction, prediction
+from dlnlab.theory.roots import brentq
 from dlnlab.theory.stability.return_map import worst_case_return_constant
 
 _EPSILON = float(np.finfo(np.float64).eps)

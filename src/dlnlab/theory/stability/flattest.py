@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import brentq
 from scipy.special import logsumexp
 
 from dlnlab.theory.arguments import Array, positive_number, whole_numbers
 from dlnlab.theory.base import Prediction, prediction
+from dlnlab.theory.roots import brentq
 
 _EPSILON = float(np.finfo(np.float64).eps)
 

@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import brentq
 
 from dlnlab.theory.arguments import Array, finite, positive_number, whole
 from dlnlab.theory.base import Prediction, prediction
+from dlnlab.theory.roots import brentq
 
 _EPSILON = float(np.finfo(np.float64).eps)
 
