@@ -462,6 +462,18 @@ def observable(
     both = jax.tree.map(lambda a: np.stack([a, a / 2]), params)
     together = jax.jit(jax.vmap(compiled))(both)
     assert_near(jax.tree.map(lambda a: a[0], together), made, accuracy=accuracy)
+    observable_has_dtype(observable, made, dtype)
+
+
+def observable_keeps_dtype(observable: Observable, problem: Problem) -> None:
+    """Nothing is made of another precision than the problem's, and nothing overflows in it."""
+    dtype = problem.task.target.dtype
+    params = random_params(problem.network, dtype=dtype)
+    observable_has_dtype(observable, jax.jit(lambda p: observable(problem, p))(params), dtype)
+
+
+def observable_has_dtype(observable: Observable, made: Any, dtype: Any) -> None:
+    """Finite numbers of one dtype; the words say where there are none."""
     for leaf in jax.tree.leaves(made):
         assert leaf.dtype == dtype
         assert np.isfinite(leaf).all() or "NaN" in f"{observable.formula} {observable.__doc__}"

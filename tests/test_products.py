@@ -51,8 +51,8 @@ def test_derivatives_are_those_of_the_plain_product(shape):
     for order in (jax.grad, lambda f: jax.hessian(f)):
         if order is not jax.grad and shape[1] > 4:
             continue
-        ours = jax.vmap(order(lambda a, b: value(dot, a, b)))(a, b)
-        plain = jax.vmap(order(lambda a, b: value(jnp.matmul, a, b)))(a, b)
+        ours = jax.jit(jax.vmap(order(lambda a, b: value(dot, a, b))))(a, b)
+        plain = jax.jit(jax.vmap(order(lambda a, b: value(jnp.matmul, a, b))))(a, b)
         scale = float(np.abs(plain).max())
         np.testing.assert_allclose(ours, plain, rtol=0, atol=1e-12 * max(1.0, scale))
 
@@ -65,12 +65,19 @@ def test_a_lane_that_is_not_finite_leaves_its_neighbours_alone():
 
 
 CODE = """
-import numpy as np
-from dlnlab.papers.kim2026 import ensemble
-m = ensemble.EXPERIMENT.measure(
-    steps=200, depth=3, pathways=2, edge_ratio=(0.8, 2.1), seed=tuple(range(40))
-)
-print(m.shares.isel(step=-1).values.tobytes().hex())
+import jax
+from dlnlab import Experiment, GradientDescent, Problem, Run, Whitened, gaussian, square
+from dlnlab.observables import end_to_end
+from dlnlab.statistics import Outcome
+
+def build(learning_rate: float, seed: int = 0) -> Run:
+    problem = Problem(square(3, (3, 3)), Whitened(jax.numpy.diag(jax.numpy.array([1, 0.5, 0.25]))))
+    params = gaussian(problem.network, jax.random.key(seed), std=0.4)
+    return Run(problem, GradientDescent(learning_rate), params)
+
+experiment = Experiment(build, "", steps=200, observe=(end_to_end,), statistics=(Outcome(),))
+m = experiment.measure(learning_rate=(0.5, 1.5), seed=tuple(range(40)))
+print(m.end_to_end.isel(step=-1).values.tobytes().hex())
 print(m.outcome.isel(step=-1).values.tobytes().hex())
 """
 

@@ -29,12 +29,16 @@ def test_shares_are_those_of_a_dense_hessian_at_the_centre():
     problem, params = laws.some_problem(network), laws.random_params(network)
     descent, statistic = GradientDescent(1.5), HessianShares(k=3, window=window)
     flat, unravel = ravel_pytree(params)
-    hessian = jax.hessian(lambda theta: problem.loss(unravel(theta)))
+    hessian = jax.jit(jax.hessian(lambda theta: problem.loss(unravel(theta))))
+
+    @jax.jit
+    def go(params, memory, index):
+        step = laws.descent_step(problem, descent, params, index, total=steps)
+        return step.after, statistic.update(problem, memory, step)
+
     memory, path = statistic.init(problem, params), [flat]
     for index in range(1, steps + 1):
-        step = laws.descent_step(problem, descent, params, jnp.asarray(index), total=steps)
-        memory = statistic.update(problem, memory, step)
-        params = step.after
+        params, memory = go(params, memory, jnp.asarray(index))
         path.append(ravel_pytree(params)[0])
     path, along, whole = np.array(path), np.zeros(3), 0.0
     for t in range(steps - window, steps):
