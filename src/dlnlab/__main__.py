@@ -1,8 +1,8 @@
 """The `dln` command: what must be settled before JAX is imported, and how the process ends."""
 
+import contextlib
 import os
 import sys
-import threading
 import traceback
 from typing import NoReturn
 
@@ -29,6 +29,7 @@ def main() -> NoReturn:
 def _carry_out(argv: list[str]) -> int:
     from dlnlab.cli import environment
 
+    environment.collect_rarely()
     environment.prepare(os.environ)
     environment.speak_utf8()
     from dlnlab.cli.app import execute
@@ -39,11 +40,12 @@ def _carry_out(argv: list[str]) -> int:
 
 
 def _leave(status: int) -> NoReturn:
-    """Exit at once if threads are left that may be deep in a compilation."""
-    if threading.active_count() > 1:
-        sys.stderr.flush()
-        os._exit(status)
-    sys.exit(status)
+    """Exit at once: threads that are left may be deep in a compilation, and taking all modules
+    down one by one lasts longer than a small run."""
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from typing import Self
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, jaxpr_as_fun
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 from jax.interpreters import partial_eval
 
 from dlnlab.simulate.lanes import by_axis
@@ -97,12 +97,16 @@ class Entrywise:
     """
 
     def __init__(self, function: Callable[..., PyTree], *shapes: PyTree) -> None:
-        closed, made = jax.make_jaxpr(function, return_shape=True)(*shapes)
+        # Compiled by itself it is traced once, and what calls it refers to what was traced.
+        self._function = jax.jit(function)
+        strong = jax.tree.map(lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype), shapes)
+        traced = self._function.trace(*strong)
+        closed: ClosedJaxpr = traced.jaxpr
         wanted = [True] * len(closed.jaxpr.outvars)
         # What is traced but never used, such as how a start is drawn, needs no rule.
         jaxpr, _ = partial_eval.dce_jaxpr(closed.jaxpr, wanted, instantiate=True)
-        self._closed, self._made = ClosedJaxpr(jaxpr, closed.consts), jax.tree.structure(made)
-        self._dtypes = [leaf.dtype for leaf in jax.tree.leaves(made)]
+        self._closed, self.made = ClosedJaxpr(jaxpr, closed.consts), traced.out_info
+        """Shapes and dtypes of what the function makes of one lane."""
 
     @property
     def possible(self) -> bool:
@@ -114,8 +118,8 @@ class Entrywise:
 
     def alone(self, *arguments: PyTree) -> PyTree:
         """The function on the arrays of one lane, without tracing it again."""
-        outputs = jaxpr_as_fun(self._closed)(*jax.tree.leaves(arguments))
-        return jax.tree.unflatten(self._made, outputs)
+        made: PyTree = self._function(*arguments)
+        return made
 
     def __call__(self, *arguments: PyTree) -> PyTree:
         """The function on arguments taken apart; arrays among them are shared by all lanes."""
@@ -124,11 +128,12 @@ class Entrywise:
         lanes = next(len(leaf.grid.flat[0]) for leaf in leaves if is_entries(leaf))
         inputs = [leaf.grid if is_entries(leaf) else leaf for leaf in leaves]
         outputs = _evaluate(self._closed.jaxpr, self._closed.consts, inputs)
+        dtypes = [leaf.dtype for leaf in jax.tree.leaves(self.made)]
         vectors = [
             Entries(_map(functools.partial(_vector, lanes=lanes, dtype=dtype), _entries(value)))
-            for value, dtype in zip(outputs, self._dtypes, strict=True)
+            for value, dtype in zip(outputs, dtypes, strict=True)
         ]
-        return jax.tree.unflatten(self._made, vectors)
+        return jax.tree.unflatten(jax.tree.structure(self.made), vectors)
 
 
 def _operations(jaxpr: Jaxpr) -> float:

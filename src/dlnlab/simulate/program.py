@@ -17,7 +17,7 @@ from dlnlab.run import Run, as_arrays
 from dlnlab.simulate import limits
 from dlnlab.simulate.advance import advance_lanes, begin
 from dlnlab.simulate.entries import Entrywise, apart, together
-from dlnlab.simulate.lanes import alone, at_lane, over_lanes, side_by_side
+from dlnlab.simulate.lanes import at_lane, over_lanes, side_by_side
 from dlnlab.simulate.moment import Moment, Statistics
 from dlnlab.simulate.record import Observe, look
 from dlnlab.simulate.sizes import operations, tile_size, tiles_at_once
@@ -26,9 +26,6 @@ from dlnlab.typing import Any, Array, PyTree
 
 _CHUNK_MOMENTS = 256
 _CHUNK_BYTES = 1 << 25
-
-Row = tuple[tuple[str, tuple[int, ...], Any], ...]
-"""Name, shape and dtype of all that is recorded of a lane at a moment."""
 
 
 @dataclass(frozen=True)
@@ -44,16 +41,24 @@ class Program:
     statistics: Statistics
 
     def run(self, columns: PyTree) -> Run:
-        return as_arrays(self.source(columns))
+        """A lane's run; traced once for each shape of the columns, wherever it is asked for."""
+        made: Run = _traced(self.source)(columns)
+        return made
 
-    def row(self, columns: PyTree, lane: Lane, moment: Array) -> dict[str, Array]:
-        return look(self.run(columns), lane, moment, self.observe, self.statistics)
+
+@functools.lru_cache(maxsize=64)
+def _traced(source: Callable[[PyTree], Run]) -> Callable[[PyTree], Run]:
+    return jax.jit(lambda columns: as_arrays(source(columns)), inline=True)
 
 
 class Shapes(NamedTuple):
-    """What a program's shapes decide before anything is computed."""
+    """What a program's shapes decide before anything is computed.
 
-    row: dict[str, jax.ShapeDtypeStruct]
+    `seen` is what is recorded of a lane at a moment, as a function of its run, the lane and the
+    moment.
+    """
+
+    seen: Entrywise
     operations: float
     tile: int
     tiles: int
@@ -66,8 +71,10 @@ class Shapes(NamedTuple):
         return self._replace(chunk=max(1, min(_CHUNK_MOMENTS, moments, fits)))
 
     @property
-    def named(self) -> Row:
-        return tuple((name, s.shape, s.dtype) for name, s in self.row.items())
+    def row(self) -> dict[str, jax.ShapeDtypeStruct]:
+        """Shape and dtype of all that is recorded of a lane at a moment, by name."""
+        made: dict[str, jax.ShapeDtypeStruct] = self.seen.made
+        return made
 
     @property
     def row_bytes(self) -> int:
@@ -76,22 +83,29 @@ class Shapes(NamedTuple):
 
 def shapes(program: Program, columns: PyTree) -> Shapes:
     """The shapes of a program on one lane's columns; traces `build`, computes nothing."""
-    lane_columns = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), columns)
-    run = jax.eval_shape(program.run, lane_columns)
-    lane = jax.eval_shape(lambda c: begin(program.run(c), program.statistics), lane_columns)
+    leaves, structure = jax.tree.flatten(columns)
+    return _shapes(program, structure, tuple((a.shape[1:], a.dtype) for a in leaves))
+
+
+@functools.lru_cache(maxsize=64)
+def _shapes(program: Program, structure: Any, leaves: tuple[tuple[Any, Any], ...]) -> Shapes:
+    columns = jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(*leaf) for leaf in leaves])
+    run = jax.eval_shape(program.run, columns)
+    lane = jax.eval_shape(lambda c: begin(program.run(c), program.statistics), columns)
     moment = jax.ShapeDtypeStruct((), jnp.int64 if run.is_map else jnp.float64)
     scalars = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(lane))
     limits.check_state(8 * 6 * scalars)
-    row = jax.eval_shape(program.row, lane_columns, lane, moment)
+    seen = functools.partial(look, observe=program.observe, statistics=program.statistics)
     sizes = [leaf.shape for leaf in jax.tree.leaves(run.params)]
     tiles = tiles_at_once(sizes) if run.is_map else 1
     tile = tile_size(sizes, run.is_map)
-    return Shapes(row, operations(run), tile, tiles, 1, run.is_map)
+    looked = Entrywise(seen, run, lane, moment)
+    return Shapes(looked, operations(run), tile, tiles, 1, run.is_map)
 
 
 @functools.lru_cache(maxsize=64)
 def compiled(
-    program: Program, chunk: int, row: Row
+    program: Program, chunk: int, seen: Entrywise
 ) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """The jitted beginning of some tiles, and their jitted segment.
 
@@ -109,8 +123,10 @@ def compiled(
         plan: "Plan", columns: PyTree, horizon: Array, lanes: Lane, real: Array
     ) -> tuple[Array, Array, Lane, dict[str, Array]]:
         runs = side_by_side(program.run, columns)
-        shapes = ((name, (*horizon.shape, chunk, *shape), dtype) for name, shape, dtype in row)
-        buffers = {name: jnp.zeros(shape, dtype) for name, shape, dtype in shapes}
+        buffers = {
+            name: jnp.zeros((*horizon.shape, chunk, *one.shape), one.dtype)
+            for name, one in seen.made.items()
+        }
 
         def going(carry: tuple[Any, ...]) -> Array:
             index, _, _, _, cut = carry
@@ -125,7 +141,7 @@ def compiled(
             )
             buffers = jax.lax.cond(
                 reached,
-                lambda: _record(program, *runs, lanes, until, index, real, buffers),
+                lambda: _record(seen, *runs, lanes, until, index, real, buffers),
                 lambda: buffers,
             )
             return index + reached, position, lanes, buffers, ~reached
@@ -176,7 +192,7 @@ class Plan(NamedTuple):
 
 
 def _record(
-    program: Program,
+    seen: Entrywise,
     runs: Run,
     axes: PyTree,
     lanes: Lane,
@@ -187,15 +203,13 @@ def _record(
 ) -> dict[str, Array]:
     """Look at the real lanes of a tile one after the other: padding is never looked at, and what
     a lane shows cannot depend on its neighbours. All at once where that is mere arithmetic."""
-    seen = functools.partial(look, observe=program.observe, statistics=program.statistics)
-    entrywise = Entrywise(seen, *alone((runs, lanes, until), (axes, -1, None)))
-    if entrywise.possible:
-        rows = together(entrywise(*apart((runs, lanes, until), (axes, -1, None))))
+    if seen.possible:
+        rows = together(seen(*apart((runs, lanes, until), (axes, -1, None))))
         return {k: b.at[:, index].set(jnp.moveaxis(rows[k], -1, 0)) for k, b in buffers.items()}
 
     def one(k: Array | int, buffers: dict[str, Array]) -> dict[str, Array]:
         run, lane = at_lane((runs, lanes), (axes, -1), k)
-        row = entrywise.alone(run, lane, until)
+        row = seen.alone(run, lane, until)
         return {name: buffer.at[k, index].set(row[name]) for name, buffer in buffers.items()}
 
     size = jax.tree.leaves(lanes)[0].shape[-1]

@@ -70,7 +70,7 @@ class Work:
     def compute(self, batch: int, stopped: threading.Event) -> None:
         """All segments of one batch of tiles, or those until `stopped` is set."""
         with jax.enable_x64(True):
-            start, segment = compiled(self.program, self.shape.chunk, self.shape.named)
+            start, segment = compiled(self.program, self.shape.chunk, self.shape.seen)
             tiles = self._tiles(batch)
             self._warm_up(start, segment, tiles)
             if not stopped.is_set():

@@ -20,11 +20,11 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import exprel
 
 from dlnlab.errors import InputError
 from dlnlab.theory.arguments import Array, at_least_zero, finite, together
 from dlnlab.theory.base import Assumption, Prediction, prediction
+from dlnlab.theory.special import exprel
 
 _EPSILON = float(np.finfo(np.float64).eps)
 

@@ -14,7 +14,7 @@ from dlnlab.errors import InputError
 from dlnlab.theory.arguments import Array, at_least_zero, finite, shown
 from dlnlab.theory.base import Assumption, Prediction, prediction
 from dlnlab.theory.modes.descent import exclusive_products
-from dlnlab.theory.roots import brentq
+from dlnlab.theory.special import brentq
 
 _EPSILON = float(np.finfo(np.float64).eps)
 

@@ -6,7 +6,7 @@ from numpy.typing import ArrayLike
 from dlnlab.errors import InputError
 from dlnlab.theory.arguments import Array, at_least_zero, shown, whole
 from dlnlab.theory.base import Prediction, prediction
-from dlnlab.theory.roots import brentq
+from dlnlab.theory.special import brentq
 
 _EPSILON = float(np.finfo(np.float64).eps)
 

@@ -8,11 +8,11 @@ itself rounds. From above the target, s/σ obeys the same law with 1 − q in th
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import exprel
 
 from dlnlab.errors import InputError
 from dlnlab.theory.arguments import Array, at_least_zero, finite, positive, together, whole
 from dlnlab.theory.base import Assumption, Prediction, prediction
+from dlnlab.theory.special import exprel
 
 _EPSILON = float(np.finfo(np.float64).eps)
 _TERMS = np.arange(60.0)  # of series in u or 1 − u, at most ½: the last one is below rounding

@@ -9,7 +9,7 @@ from dlnlab.errors import InputError
 from dlnlab.theory.arguments import Array, finite, positive, positive_number, whole, whole_numbers
 from dlnlab.theory.base import Assumption, Prediction, prediction
 from dlnlab.theory.modes.flow import POSITIVE_TARGET
-from dlnlab.theory.roots import brentq
+from dlnlab.theory.special import brentq
 
 _EPSILON = float(np.finfo(np.float64).eps)
 _MOST_ITERATIONS = 50

@@ -15,7 +15,7 @@ from dlnlab.theory.arguments import Array, positive_number, whole
 from dlnlab.theory.base import Assumption, Prediction, prediction
 from dlnlab.theory.modes.flow import flow_time
 from dlnlab.theory.noise.scale import single
-from dlnlab.theory.roots import brentq
+from dlnlab.theory.special import brentq
 
 LEARNED = 0.95
 """The share of its target at which a mode counts as learned."""

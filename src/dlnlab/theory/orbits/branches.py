@@ -13,7 +13,7 @@ import numpy as np
 from dlnlab.errors import InputError
 from dlnlab.theory.orbits.kneading import first_word, odd_part, superstable
 from dlnlab.theory.orbits.shooting import Point, corrected, follow, multiplier
-from dlnlab.theory.roots import brentq
+from dlnlab.theory.special import brentq
 
 _EPSILON = float(np.finfo(np.float64).eps)
 

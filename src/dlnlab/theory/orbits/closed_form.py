@@ -8,7 +8,7 @@ from dlnlab.theory.arguments import Array, at_least_zero, shown
 from dlnlab.theory.base import Assumption, Prediction, prediction
 from dlnlab.theory.orbits.branches import doubling_cycle
 from dlnlab.theory.orbits.cycles import scale, scaled_rate
-from dlnlab.theory.roots import brentq
+from dlnlab.theory.special import brentq
 
 _EPSILON = float(np.finfo(np.float64).eps)
 _LONGEST = 64

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dlnlab.theory.arguments import Array
-from dlnlab.theory.roots import brentq
+from dlnlab.theory.special import brentq
 from dlnlab.theory.stability.return_map import worst_case_return_constant
 
 _EPSILON = float(np.finfo(np.float64).eps)

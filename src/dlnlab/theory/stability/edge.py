@@ -14,7 +14,7 @@ from dlnlab.theory.arguments import (
     whole,
 )
 from dlnlab.theory.base import Assumption, Prediction, prediction
-from dlnlab.theory.roots import brentq
+from dlnlab.theory.special import brentq
 from dlnlab.theory.stability.return_map import worst_case_return_constant
 
 _EPSILON = float(np.finfo(np.float64).eps)

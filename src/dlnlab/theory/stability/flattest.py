@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import logsumexp
 
 from dlnlab.theory.arguments import Array, positive_number, whole_numbers
 from dlnlab.theory.base import Prediction, prediction
-from dlnlab.theory.roots import brentq
+from dlnlab.theory.special import brentq, logsumexp
 
 _EPSILON = float(np.finfo(np.float64).eps)
 

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from dlnlab.theory.arguments import Array, finite, positive_number, whole
 from dlnlab.theory.base import Prediction, prediction
-from dlnlab.theory.roots import brentq
+from dlnlab.theory.special import brentq
 
 _EPSILON = float(np.finfo(np.float64).eps)
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from dlnlab.theory.arguments import Array
 from dlnlab.theory.base import Prediction, prediction
 from dlnlab.theory.curvature.minima import minimum_spectrum
-from dlnlab.theory.roots import brentq
+from dlnlab.theory.special import brentq
 from dlnlab.theory.transverse.growth import checked_depth, checked_modes, growth_exponent
 
 _NEAR_THE_EDGE = (1e-4, 1e-3, 1e-2)
