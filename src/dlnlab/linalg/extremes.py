@@ -144,16 +144,12 @@ def _round(
         image = matvec(basis[row])
         along = basis @ image  # Zero on rows that are not made yet.
         ahead = image - along @ basis
-        ahead = ahead - (basis @ ahead) @ basis  # A second time: rounding would grow without it.
-        length = jnp.linalg.norm(ahead)
-        ended = length <= 32 * jnp.finfo(basis.dtype).eps * jnp.linalg.norm(image)
+        bound = 32 * jnp.finfo(basis.dtype).eps * jnp.linalg.norm(image)
         # Where the directions are used up, another one: what they span has no way out.
-        ahead = jax.lax.cond(
-            ended, lambda: _orthogonal(basis, jnp.roll(spare, row)), lambda: ahead / length
-        )
-        lower = lower.at[row, :kept].set(along[:kept]).at[row, row].set(along[row])
-        lower = lower.at[row + 1, row].set(jnp.where(ended, 0, length))
-        return basis.at[row + 1].set(ahead), lower
+        ahead = jnp.where(jnp.linalg.norm(ahead) <= bound, jnp.roll(spare, row), ahead)
+        ahead = ahead - (basis @ ahead) @ basis  # A second time: rounding would grow without it.
+        basis = _with_row(basis, ahead / jnp.linalg.norm(ahead), row + 1)
+        return basis, _with_row(lower, along, row)
 
     basis, lower = jax.lax.fori_loop(kept, size, extend, (basis, lower))
     # The rows of Ritz vectors that are not there yet stand below all others.
@@ -167,11 +163,9 @@ def _round(
     return jnp.where(first & (values <= lowest), 0, values), vectors, (basis, values[:kept])
 
 
-def _orthogonal(basis: Array, vector: Array) -> Array:
-    """A direction orthogonal to the rows of the basis, from a vector at random."""
-    for _ in range(2):
-        vector = vector - (basis @ vector) @ basis
-    return vector / jnp.linalg.norm(vector)
+def _with_row(matrix: Array, row: Array, index: Array) -> Array:
+    """In one piece, where a scatter would be a loop of its own."""
+    return jax.lax.dynamic_update_slice_in_dim(matrix, row[None], index, axis=0)
 
 
 def _with_residuals(matvec: Matvec, values: Array, vectors: Array) -> Eigenpairs:
