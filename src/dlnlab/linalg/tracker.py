@@ -1,9 +1,9 @@
 """The top of a symmetric operator's spectrum, followed while the operator changes.
 
-From one step of a run to the next, eigenvectors turn a little; beyond the edge of stability the
-orbit has period 2, and those of the last step but one are the better guess. `follow` begins in the
-span of both, adds those of the step before that and then residuals until these are small, and
-counts the products that it took. `begin` is the same from vectors at random.
+From one step of a run to the next, eigenvectors turn smoothly; beyond the edge of stability the
+orbit has period 2, and those of the last step but one are the better guess. `follow` begins with
+the guess that would have been best a step ago, adds residuals until these are small, and counts the
+products that it took. `begin` is the same from vectors at random.
 
 It is a block method (Davidson, J. Comput. Phys. 17, 87, 1975, without a preconditioner), so that
 equal eigenvalues are found as often as they are there. Operators are known by their action alone.
@@ -22,13 +22,13 @@ class Track(NamedTuple):
     """What is known of the top at one step, and what the next step begins with.
 
     `pairs` are k eigenvalues (descending), vectors and residuals, of which the first `following`
-    are followed; `history` are the vectors of the last three steps, the latest first, each better
-    by what its residual tells; `guard` is the best guess at the next vector below. `products` of
+    are followed; `history` are the vectors of the last five steps, the latest first, each better by
+    what its residual tells; `guard` is the best guess at the next vector below. `products` of
     the operator with a vector were needed in this step, and `probes` more for the guard.
     """
 
     pairs: Eigenpairs
-    history: tuple[Array, Array, Array]
+    history: Float[Array, "5 k n"]
     guard: Float[Array, " n"]
     following: Int[Array, ""]
     products: Int[Array, ""]
@@ -64,7 +64,7 @@ def follow(
     threshold: Scalar | float = -jnp.inf,
     tolerance: float = 1e-6,
 ) -> Track:
-    """The top of the operator now, from what was known a step ago and a step before that.
+    """The top of the operator now, from what was known in the last five steps.
 
     Eigenvalues are followed from the largest down to the first that is not above `threshold`, at
     most k (all k by default). They are accepted when every residual is at most `tolerance` times
@@ -81,13 +81,38 @@ def follow(
     [1.01, 1.0]
     """
     rows = jnp.arange(track.pairs.values.size)[:, None] < track.following
-    last, older, oldest = (vectors * rows for vectors in track.history)
-    seeds = jnp.concatenate([last, older])
+    history = track.history * rows
+    # Where a pair more is wanted than was followed, the guard is the first to ask.
+    reserve = jnp.where(jnp.cumsum(~rows, axis=0) == 1, track.guard, history[0])
     extra = jnp.where(probe, jnp.stack([track.guard, fresh]), 0)
-    made = _refined(matvec, seeds, oldest, extra, threshold, tolerance, rounds=50)
+    made = _refined(matvec, _foretold(history), reserve, extra, threshold, tolerance, rounds=50)
     guard = jnp.where(probe, made.guard, track.guard)
-    return made._replace(history=(made.history[0], last, older), guard=guard)
+    history = jnp.concatenate([made.history[:1], history[:-1]])
+    return made._replace(history=history, guard=guard)
 
+
+_GUESSES = ((1, 0, 0, 0), (2, -1, 0, 0), (3, -3, 1, 0), (0, 1, 0, 0), (0, 2, 0, -1))
+"""What the next vector is made of, the last one first: no change, the straight line, the parabola;
+on an orbit of period 2 no change, and the straight line."""
+
+
+def _foretold(history: Array) -> Array:
+    """For each vector the guess that would have come closest to the last one a step ago.
+
+    A vector costs one product. The span of three would hold the parabola too, but cost three.
+    """
+    last, older = history[0], history[1:]
+    # Signs mean nothing, nor do turns among equal eigenvalues: what the last ones were before.
+    before = (last @ jnp.matrix_transpose(older)) @ older
+    recent = jnp.concatenate([last[None], before[:-1]])
+    weights = jnp.asarray(_GUESSES, last.dtype)
+    errors = jnp.linalg.norm(jnp.tensordot(weights, before, 1) - last, axis=2)
+    best = jnp.argmin(errors, axis=0)
+    return jnp.einsum("km,mkn->kn", weights[best], recent)
+
+
+_FAILED = 1e-3
+"""The relative residual above which a guess has failed, and the last vectors enter as well."""
 
 _NOISE = 0.1
 """The share of the random vector in the probe: what has no part in the guard is found by it."""
@@ -107,37 +132,40 @@ def _refined(
     rounds: int,
 ) -> Track:
     k = len(reserve)
-    size = min(len(seeds) + 2 + max(2 * k, 12), seeds.shape[1])
+    size = min(2 + max(4 * k, k + 12), seeds.shape[1])
     empty = jnp.zeros((size, seeds.shape[1]), seeds.dtype)
     space = _probed(matvec, (empty, empty, jnp.asarray(0)), extra)
     probes = space[-1]
     space = _extended(matvec, space, seeds, tolerance / 10)
 
     def unfinished(carry: Any) -> Array:
-        _, _, _, wrong, count, _ = carry
-        return jnp.any(wrong) & (count < rounds)
+        _, _, _, errors, count, _ = carry
+        return jnp.any(errors > tolerance) & (count < rounds)
 
     def again(carry: Any) -> Any:
-        space, products, ritz, wrong, count, _ = carry
+        space, products, ritz, errors, count, _ = carry
         space = _shortened(space, ritz, k)
         before = space[-1]
-        reserved = (count == 0) & jnp.any(reserve)
-        directions = jnp.where(reserved, reserve, ritz.residuals[:k]) * wrong[:, None]
-        space = _extended(matvec, space, directions, 0.0)
-        ritz, wrong, wanted = _ritz(space, k, threshold, tolerance)
-        return space, products + space[-1] - before, ritz, wrong, count + 1, wanted
+        reserved = (count == 0) & jnp.any(errors > _FAILED) & jnp.any(reserve)
+        residuals = ritz.residuals[:k] * (errors > tolerance)[:, None]
+        space = _extended(matvec, space, jnp.where(reserved, reserve, residuals), 0.0)
+        ritz, errors, wanted = _ritz(space, k, threshold)
+        return space, products + space[-1] - before, ritz, errors, count + 1, wanted
 
-    ritz, wrong, wanted = _ritz(space, k, threshold, tolerance)
-    carry = space, space[-1] - probes, ritz, wrong, jnp.asarray(0), wanted
-    _, products, ritz, _, _, wanted = jax.lax.while_loop(unfinished, again, carry)
+    ritz, errors, wanted = _ritz(space, k, threshold)
+    carry = space, space[-1] - probes, ritz, errors, jnp.asarray(0), wanted
+    space, products, ritz, _, _, wanted = jax.lax.while_loop(unfinished, again, carry)
     lengths = jnp.linalg.norm(ritz.residuals, axis=1)
     pairs = Eigenpairs(ritz.values[:k], ritz.vectors[:k], lengths[:k])
     # What is left of the error lies mostly in the bulk of the spectrum, and is taken off for free.
-    above = ritz.values[:k, None] - jnp.mean(ritz.values[k:])
+    beyond = jnp.arange(len(ritz.values)) < space[-1]
+    bulk = jnp.mean(ritz.values[k:], where=beyond[k:])  # NaN where nothing is known of it
+    above = ritz.values[:k, None] - bulk
     better = pairs.vectors + ritz.residuals[:k] / jnp.where(above > 0, above, jnp.inf)
     guard = ritz.vectors[jnp.minimum(wanted, len(ritz.vectors) - 1)]
-    none = jnp.zeros_like(better)
-    return Track(pairs, (better, none, none), guard, wanted, products, probes)
+    history = jnp.stack([better, *[jnp.zeros_like(better)] * 4])
+    wanted = jnp.minimum(wanted, space[-1])
+    return Track(pairs, history, guard, wanted, products, probes)
 
 
 def _probed(matvec: Matvec, space: _Space, extra: Array) -> _Space:
@@ -162,10 +190,9 @@ class _Ritz(NamedTuple):
     images: Array
 
 
-def _ritz(
-    space: _Space, k: int, threshold: Scalar | float, tolerance: float
-) -> tuple[_Ritz, Array, Array]:
-    """Ritz pairs, which of the first k are wanted and not yet accurate, and how many are wanted."""
+def _ritz(space: _Space, k: int, threshold: Scalar | float) -> tuple[_Ritz, Array, Array]:
+    """Ritz pairs, the relative residuals of the first k (none where not wanted, infinite where
+    wanted and not there), and how many are wanted."""
     basis, images, used = space
     matrix = basis @ images.T
     matrix = (matrix + matrix.T) / 2
@@ -179,9 +206,10 @@ def _ritz(
     residuals = applied - values[: 2 * k + 1, None] * vectors
     largest = jnp.max(jnp.where(spare, 0, jnp.abs(values)))
     wanted = jnp.clip(1 + jnp.sum(values[:k] > threshold), 1, k)
-    wrong = jnp.linalg.norm(residuals[:k], axis=1) > tolerance * largest
-    wrong &= (jnp.arange(k) < wanted) & (jnp.arange(k) < used)
-    return _Ritz(values[: 2 * k + 1], vectors, residuals, applied), wrong, wanted
+    rows = jnp.arange(k)
+    errors = jnp.linalg.norm(residuals[:k], axis=1) / jnp.where(largest > 0, largest, 1)
+    errors = jnp.where(rows < used, errors, jnp.inf) * (rows < wanted)
+    return _Ritz(values[: 2 * k + 1], vectors, residuals, applied), errors, wanted
 
 
 def _shortened(space: _Space, ritz: _Ritz, k: int) -> _Space:
