@@ -158,8 +158,9 @@ def _refined(
     lengths = jnp.linalg.norm(ritz.residuals, axis=1)
     pairs = Eigenpairs(ritz.values[:k], ritz.vectors[:k], lengths[:k])
     # What is left of the error lies mostly in the bulk of the spectrum, and is taken off for free.
-    beyond = jnp.arange(len(ritz.values)) < space[-1]
-    bulk = jnp.mean(ritz.values[k:], where=beyond[k:])  # NaN where nothing is known of it
+    # This also lets what rises grow from nothing, so that it is done in every step.
+    known = jnp.arange(len(ritz.values)) < space[-1]
+    bulk = jnp.mean(jnp.where(known, ritz.values, -jnp.abs(ritz.values[0]))[k:])
     above = ritz.values[:k, None] - bulk
     better = pairs.vectors + ritz.residuals[:k] / jnp.where(above > 0, above, jnp.inf)
     guard = ritz.vectors[jnp.minimum(wanted, len(ritz.vectors) - 1)]
