@@ -2,8 +2,9 @@
 
 From one step of a run to the next, eigenvectors turn smoothly; beyond the edge of stability the
 orbit has period 2, and those of the last step but one are the better guess. `follow` begins with
-the guess that would have been best a step ago, adds residuals until these are small, and counts the
-products that it took. `begin` is the same from vectors at random.
+the guess that would have been best a step ago, one vector for each pair, because each vector costs
+a product; it adds residuals until these are small, and counts the products that it took. `begin` is
+the same from vectors at random.
 
 It is a block method (Davidson, J. Comput. Phys. 17, 87, 1975, without a preconditioner), so that
 equal eigenvalues are found as often as they are there. Operators are known by their action alone.
@@ -14,6 +15,7 @@ from typing import NamedTuple, TypeAlias
 import jax
 import jax.numpy as jnp
 
+from dlnlab.linalg.extrapolation import STEPS, foretold
 from dlnlab.linalg.extremes import Eigenpairs, Matvec
 from dlnlab.typing import Any, Array, Float, Int, Key, Scalar
 
@@ -64,7 +66,7 @@ def follow(
     threshold: Scalar | float = -jnp.inf,
     tolerance: float = 1e-6,
 ) -> Track:
-    """The top of the operator now, from what was known in the last five steps.
+    """The top of the operator now, from what was known in the last steps.
 
     Eigenvalues are followed from the largest down to the first that is not above `threshold`, at
     most k (all k by default). They are accepted when every residual is at most `tolerance` times
@@ -85,30 +87,10 @@ def follow(
     # Where a pair more is wanted than was followed, the guard is the first to ask.
     reserve = jnp.where(jnp.cumsum(~rows, axis=0) == 1, track.guard, history[0])
     extra = jnp.where(probe, jnp.stack([track.guard, fresh]), 0)
-    made = _refined(matvec, _foretold(history), reserve, extra, threshold, tolerance, rounds=50)
+    made = _refined(matvec, foretold(history), reserve, extra, threshold, tolerance, rounds=50)
     guard = jnp.where(probe, made.guard, track.guard)
     history = jnp.concatenate([made.history[:1], history[:-1]])
     return made._replace(history=history, guard=guard)
-
-
-_GUESSES = ((1, 0, 0, 0), (2, -1, 0, 0), (3, -3, 1, 0), (0, 1, 0, 0), (0, 2, 0, -1))
-"""What the next vector is made of, the last one first: no change, the straight line, the parabola;
-on an orbit of period 2 no change, and the straight line."""
-
-
-def _foretold(history: Array) -> Array:
-    """For each vector the guess that would have come closest to the last one a step ago.
-
-    A vector costs one product. The span of three would hold the parabola too, but cost three.
-    """
-    last, older = history[0], history[1:]
-    # Signs mean nothing, nor do turns among equal eigenvalues: what the last ones were before.
-    before = (last @ jnp.matrix_transpose(older)) @ older
-    recent = jnp.concatenate([last[None], before[:-1]])
-    weights = jnp.asarray(_GUESSES, last.dtype)
-    errors = jnp.linalg.norm(jnp.tensordot(weights, before, 1) - last, axis=2)
-    best = jnp.argmin(errors, axis=0)
-    return jnp.einsum("km,mkn->kn", weights[best], recent)
 
 
 _FAILED = 1e-3
@@ -164,7 +146,7 @@ def _refined(
     above = ritz.values[:k, None] - bulk
     better = pairs.vectors + ritz.residuals[:k] / jnp.where(above > 0, above, jnp.inf)
     guard = ritz.vectors[jnp.minimum(wanted, len(ritz.vectors) - 1)]
-    history = jnp.stack([better, *[jnp.zeros_like(better)] * 4])
+    history = jnp.stack([better] + [jnp.zeros_like(better)] * (STEPS - 1))
     wanted = jnp.minimum(wanted, space[-1])
     return Track(pairs, history, guard, wanted, products, probes)
 
