@@ -109,7 +109,7 @@ def test_few_products_a_step_keep_the_residual_small(
 def test_pairs_are_followed_down_to_the_first_below_the_threshold():
     """Against the dense spectrum at every step, in a chaotic run; never one too few."""
     tracker = CurvatureTracker(k=5, threshold=1.5, probe_every=1)
-    found = tracked(0.19, 200, tracker, width=5).isel(step=slice(1, None))
+    found = tracked(0.19, 100, tracker, width=5).isel(step=slice(1, None))
     dense, values = found.top_eigenvalues.values, found.tracked_eigenvalues.values
     following = found.tracked_eigenvalues_following.values
     wanted = np.minimum(1 + np.sum(dense > 1.5 / 0.19, axis=1), 5)

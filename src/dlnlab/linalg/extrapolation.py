@@ -18,10 +18,13 @@ def foretold(history: Float[Array, "5 k n"]) -> Float[Array, "k n"]:
     `history` are orthonormal vectors (rows), the latest first, or zero where there are none yet.
     Only their span matters: signs and turns among equal eigenvalues mean nothing.
 
-    >>> angle = jnp.array([1.0, 0.8, 0.6, 0.4, 0.2])
+    >>> import math
+    >>> angle = jnp.array([0.5, 0.4, 0.3, 0.2, 0.1])
     >>> turning = jnp.stack([jnp.cos(angle), jnp.sin(angle)], axis=1)[:, None]
     >>> [round(float(part), 2) for part in foretold(turning)[0]]
-    [0.35, 0.93]
+    [0.82, 0.57]
+    >>> round(math.cos(0.6), 2), round(math.sin(0.6), 2)
+    (0.83, 0.56)
     """
     last, older = history[0], history[1:]
     before = (last @ jnp.matrix_transpose(older)) @ older  # what the last ones were then

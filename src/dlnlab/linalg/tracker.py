@@ -75,10 +75,12 @@ def follow(
     (two products), so that what rises from below is seen in time.
 
     >>> spectrum = jnp.linspace(-1.0, 1.0, 200)
-    >>> key = jax.random.key(0)
-    >>> track = begin(lambda v: spectrum * v, key, 200, 2, tolerance=1e-3)
-    >>> fresh = jax.random.normal(key, (200,))
-    >>> track = follow(lambda v: (spectrum + 0.01) * v, track, fresh, tolerance=1e-3)
+    >>> @jax.jit
+    ... def later(key):
+    ...     track = begin(lambda v: spectrum * v, key, 200, 2, tolerance=1e-3)
+    ...     fresh = jax.random.normal(key, (200,))
+    ...     return follow(lambda v: (spectrum + 0.01) * v, track, fresh, tolerance=1e-3)
+    >>> track = later(jax.random.key(0))
     >>> [round(float(value), 3) for value in track.pairs.values]
     [1.01, 1.0]
     """
@@ -114,7 +116,7 @@ def _refined(
     rounds: int,
 ) -> Track:
     k = len(reserve)
-    size = min(2 + max(4 * k, k + 12), seeds.shape[1])
+    size = min(3 * k + 7, seeds.shape[1])
     empty = jnp.zeros((size, seeds.shape[1]), seeds.dtype)
     space = _probed(matvec, (empty, empty, jnp.asarray(0)), extra)
     probes = space[-1]
