@@ -1,9 +1,10 @@
 """The top of a symmetric operator's spectrum, followed while the operator changes.
 
-From one step of a run to the next, eigenvectors turn a little; beyond the edge of stability the
-orbit has period 2, and those of the last step but one are the better guess. `follow` begins in the
-span of both, adds those of the step before that and then residuals until these are small, and
-counts the products that it took. `begin` is the same from vectors at random.
+From one step of a run to the next, eigenvectors turn smoothly; beyond the edge of stability the
+orbit has period 2, and those of the last step but one are the better guess. `follow` begins with
+the guess that would have been best a step ago, one vector for each pair, because each vector costs
+a product; it adds residuals until these are small, and counts the products that it took. `begin` is
+the same from vectors at random.
 
 It is a block method (Davidson, J. Comput. Phys. 17, 87, 1975, without a preconditioner), so that
 equal eigenvalues are found as often as they are there. Operators are known by their action alone.
@@ -14,6 +15,7 @@ from typing import NamedTuple, TypeAlias
 import jax
 import jax.numpy as jnp
 
+from dlnlab.linalg.extrapolation import STEPS, foretold
 from dlnlab.linalg.extremes import Eigenpairs, Matvec
 from dlnlab.typing import Any, Array, Float, Int, Key, Scalar
 
@@ -22,13 +24,13 @@ class Track(NamedTuple):
     """What is known of the top at one step, and what the next step begins with.
 
     `pairs` are k eigenvalues (descending), vectors and residuals, of which the first `following`
-    are followed; `history` are the vectors of the last three steps, the latest first, each better
-    by what its residual tells; `guard` is the best guess at the next vector below. `products` of
+    are followed; `history` are the vectors of the last five steps, the latest first, each better by
+    what its residual tells; `guard` is the best guess at the next vector below. `products` of
     the operator with a vector were needed in this step, and `probes` more for the guard.
     """
 
     pairs: Eigenpairs
-    history: tuple[Array, Array, Array]
+    history: Float[Array, "5 k n"]
     guard: Float[Array, " n"]
     following: Int[Array, ""]
     products: Int[Array, ""]
@@ -64,7 +66,7 @@ def follow(
     threshold: Scalar | float = -jnp.inf,
     tolerance: float = 1e-6,
 ) -> Track:
-    """The top of the operator now, from what was known a step ago and a step before that.
+    """The top of the operator now, from what was known in the last steps.
 
     Eigenvalues are followed from the largest down to the first that is not above `threshold`, at
     most k (all k by default). They are accepted when every residual is at most `tolerance` times
@@ -73,21 +75,28 @@ def follow(
     (two products), so that what rises from below is seen in time.
 
     >>> spectrum = jnp.linspace(-1.0, 1.0, 200)
-    >>> key = jax.random.key(0)
-    >>> track = begin(lambda v: spectrum * v, key, 200, 2, tolerance=1e-3)
-    >>> fresh = jax.random.normal(key, (200,))
-    >>> track = follow(lambda v: (spectrum + 0.01) * v, track, fresh, tolerance=1e-3)
+    >>> @jax.jit
+    ... def later(key):
+    ...     track = begin(lambda v: spectrum * v, key, 200, 2, tolerance=1e-3)
+    ...     fresh = jax.random.normal(key, (200,))
+    ...     return follow(lambda v: (spectrum + 0.01) * v, track, fresh, tolerance=1e-3)
+    >>> track = later(jax.random.key(0))
     >>> [round(float(value), 3) for value in track.pairs.values]
     [1.01, 1.0]
     """
     rows = jnp.arange(track.pairs.values.size)[:, None] < track.following
-    last, older, oldest = (vectors * rows for vectors in track.history)
-    seeds = jnp.concatenate([last, older])
+    history = track.history * rows
+    # Where a pair more is wanted than was followed, the guard is the first to ask.
+    reserve = jnp.where(jnp.cumsum(~rows, axis=0) == 1, track.guard, history[0])
     extra = jnp.where(probe, jnp.stack([track.guard, fresh]), 0)
-    made = _refined(matvec, seeds, oldest, extra, threshold, tolerance, rounds=50)
+    made = _refined(matvec, foretold(history), reserve, extra, threshold, tolerance, rounds=50)
     guard = jnp.where(probe, made.guard, track.guard)
-    return made._replace(history=(made.history[0], last, older), guard=guard)
+    history = jnp.concatenate([made.history[:1], history[:-1]])
+    return made._replace(history=history, guard=guard)
 
+
+_FAILED = 1e-3
+"""The relative residual above which a guess has failed, and the last vectors enter as well."""
 
 _NOISE = 0.1
 """The share of the random vector in the probe: what has no part in the guard is found by it."""
@@ -107,37 +116,41 @@ def _refined(
     rounds: int,
 ) -> Track:
     k = len(reserve)
-    size = min(len(seeds) + 2 + max(2 * k, 12), seeds.shape[1])
+    size = min(3 * k + 7, seeds.shape[1])
     empty = jnp.zeros((size, seeds.shape[1]), seeds.dtype)
     space = _probed(matvec, (empty, empty, jnp.asarray(0)), extra)
     probes = space[-1]
     space = _extended(matvec, space, seeds, tolerance / 10)
 
     def unfinished(carry: Any) -> Array:
-        _, _, _, wrong, count, _ = carry
-        return jnp.any(wrong) & (count < rounds)
+        _, _, _, errors, count, _ = carry
+        return jnp.any(errors > tolerance) & (count < rounds)
 
     def again(carry: Any) -> Any:
-        space, products, ritz, wrong, count, _ = carry
+        space, products, ritz, errors, count, _ = carry
         space = _shortened(space, ritz, k)
         before = space[-1]
-        reserved = (count == 0) & jnp.any(reserve)
-        directions = jnp.where(reserved, reserve, ritz.residuals[:k]) * wrong[:, None]
-        space = _extended(matvec, space, directions, 0.0)
-        ritz, wrong, wanted = _ritz(space, k, threshold, tolerance)
-        return space, products + space[-1] - before, ritz, wrong, count + 1, wanted
+        reserved = (count == 0) & jnp.any(errors > _FAILED) & jnp.any(reserve)
+        residuals = ritz.residuals[:k] * (errors > tolerance)[:, None]
+        space = _extended(matvec, space, jnp.where(reserved, reserve, residuals), 0.0)
+        ritz, errors, wanted = _ritz(space, k, threshold)
+        return space, products + space[-1] - before, ritz, errors, count + 1, wanted
 
-    ritz, wrong, wanted = _ritz(space, k, threshold, tolerance)
-    carry = space, space[-1] - probes, ritz, wrong, jnp.asarray(0), wanted
-    _, products, ritz, _, _, wanted = jax.lax.while_loop(unfinished, again, carry)
+    ritz, errors, wanted = _ritz(space, k, threshold)
+    carry = space, space[-1] - probes, ritz, errors, jnp.asarray(0), wanted
+    space, products, ritz, _, _, wanted = jax.lax.while_loop(unfinished, again, carry)
     lengths = jnp.linalg.norm(ritz.residuals, axis=1)
     pairs = Eigenpairs(ritz.values[:k], ritz.vectors[:k], lengths[:k])
     # What is left of the error lies mostly in the bulk of the spectrum, and is taken off for free.
-    above = ritz.values[:k, None] - jnp.mean(ritz.values[k:])
+    # This also lets what rises grow from nothing, so that it is done in every step.
+    known = jnp.arange(len(ritz.values)) < space[-1]
+    bulk = jnp.mean(jnp.where(known, ritz.values, -jnp.abs(ritz.values[0]))[k:])
+    above = ritz.values[:k, None] - bulk
     better = pairs.vectors + ritz.residuals[:k] / jnp.where(above > 0, above, jnp.inf)
     guard = ritz.vectors[jnp.minimum(wanted, len(ritz.vectors) - 1)]
-    none = jnp.zeros_like(better)
-    return Track(pairs, (better, none, none), guard, wanted, products, probes)
+    history = jnp.stack([better] + [jnp.zeros_like(better)] * (STEPS - 1))
+    wanted = jnp.minimum(wanted, space[-1])
+    return Track(pairs, history, guard, wanted, products, probes)
 
 
 def _probed(matvec: Matvec, space: _Space, extra: Array) -> _Space:
@@ -162,10 +175,9 @@ class _Ritz(NamedTuple):
     images: Array
 
 
-def _ritz(
-    space: _Space, k: int, threshold: Scalar | float, tolerance: float
-) -> tuple[_Ritz, Array, Array]:
-    """Ritz pairs, which of the first k are wanted and not yet accurate, and how many are wanted."""
+def _ritz(space: _Space, k: int, threshold: Scalar | float) -> tuple[_Ritz, Array, Array]:
+    """Ritz pairs, the relative residuals of the first k (none where not wanted, infinite where
+    wanted and not there), and how many are wanted."""
     basis, images, used = space
     matrix = basis @ images.T
     matrix = (matrix + matrix.T) / 2
@@ -179,9 +191,10 @@ def _ritz(
     residuals = applied - values[: 2 * k + 1, None] * vectors
     largest = jnp.max(jnp.where(spare, 0, jnp.abs(values)))
     wanted = jnp.clip(1 + jnp.sum(values[:k] > threshold), 1, k)
-    wrong = jnp.linalg.norm(residuals[:k], axis=1) > tolerance * largest
-    wrong &= (jnp.arange(k) < wanted) & (jnp.arange(k) < used)
-    return _Ritz(values[: 2 * k + 1], vectors, residuals, applied), wrong, wanted
+    rows = jnp.arange(k)
+    errors = jnp.linalg.norm(residuals[:k], axis=1) / jnp.where(largest > 0, largest, 1)
+    errors = jnp.where(rows < used, errors, jnp.inf) * (rows < wanted)
+    return _Ritz(values[: 2 * k + 1], vectors, residuals, applied), errors, wanted
 
 
 def _shortened(space: _Space, ritz: _Ritz, k: int) -> _Space:

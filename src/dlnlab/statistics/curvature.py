@@ -41,12 +41,13 @@ class TrackerMemory(NamedTuple):
 class CurvatureTracker(Statistic):
     """The k largest algebraic Hessian eigenvalues after every step, each with its residual.
 
-    Each step begins with the eigenvectors of those before it (of the last three: the orbit beyond
-    the edge of stability has period 2) and, every `probe_every` steps, with a random vector; a pair
-    is accepted when its residual `‖Hv − λv‖` is at most `tolerance` times the largest eigenvalue in
-    magnitude. With `threshold` set, only those are followed that lie above threshold/η, and the
-    first below: 1.5 counts what is near the edge 2/η. `end="smallest"` follows the other end of the
-    spectrum, ascending. Works for any network; at all times on all of its Hessian.
+    Each step begins with a guess from the eigenvectors of the last five (a line or a parabola; the
+    orbit beyond the edge of stability has period 2) and, every `probe_every` steps, with a random
+    vector; a pair is accepted when its residual `‖Hv − λv‖` is at most `tolerance` times the
+    largest eigenvalue in magnitude. With `threshold` set, only those are followed that lie above
+    threshold/η, and the first below: 1.5 counts what is near the edge 2/η. `end="smallest"` follows
+    the other end of the spectrum, ascending. Works for any network; at all times on all of its
+    Hessian.
 
     A step that is not finite is not looked at. NaN for pairs beyond the number of parameters.
 
