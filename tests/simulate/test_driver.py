@@ -5,7 +5,7 @@ import itertools
 import subprocess
 import sys
 import threading
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,13 @@ import optax
 import pytest
 import xarray as xr
 
-from dlnlab.dynamics import GradientDescent, GradientFlow, Optax
+from dlnlab.dynamics import (
+    GradientDescent,
+    GradientFlow,
+    Langevin,
+    Optax,
+    StochasticGradientDescent,
+)
 from dlnlab.errors import InputError
 from dlnlab.experiment import Experiment
 from dlnlab.initialization import gaussian, scaled_identity
@@ -73,11 +79,39 @@ def test_a_lane_alone_and_as_number_777_of_a_permuted_thousand_in_another_proces
     same(EXPERIMENT.measure(seed=int(seeds[777])), lane.drop_vars("seed"))
 
 
-def test_cutting_leaves_every_bit(monkeypatch):
-    whole = EXPERIMENT.measure(seed=[0, 1, 2])
+def noisy(noise: Literal["batches", "langevin"] = "batches", seed: int = 0) -> Run:
+    """The same start, moved by online batches of noisy labels or by their diffusion."""
+    run = build(0.02, 0.5, seed)
+    problem = Problem(run.problem.network, Whitened(run.problem.task.target, label_noise=0.3))
+    made = StochasticGradientDescent if noise == "batches" else Langevin
+    return Run(problem, made(0.02, batch_size=2), run.params, jax.random.key(seed + 1000))
+
+
+NOISY = dataclasses.replace(EXPERIMENT, build=noisy)
+
+
+@pytest.mark.parametrize(
+    ("experiment", "coords"),
+    [(EXPERIMENT, {}), (NOISY, {"noise": "batches"}), (NOISY, {"noise": "langevin"})],
+    ids=["descent", "batches", "langevin"],
+)
+def test_cutting_leaves_every_bit(experiment, coords, monkeypatch):
+    whole = experiment.measure(seed=[0, 1, 2], **coords)
     monkeypatch.setattr(tiles, "SEGMENT_SECONDS", 0.0)  # as many segments as can be
     monkeypatch.setattr(tiles, "_FIRST_BUDGET", 1)
-    same(EXPERIMENT.measure(seed=[0, 1, 2]), whole)
+    same(experiment.measure(seed=[0, 1, 2], **coords), whole)
+
+
+@pytest.mark.parametrize("noise", ["batches", "langevin"])
+def test_noise_is_of_the_seed_alone(noise):
+    """The same seed among others in another order, in another tile, in other threads."""
+    seeds = np.random.default_rng(0).permutation(70)
+    among = NOISY.measure(seed=seeds.tolist(), noise=noise, threads=2)
+    for index in (0, 33, 69):
+        alone = NOISY.measure(seed=int(seeds[index]), noise=noise, threads=1)
+        same(alone, among.isel(seed=index).drop_vars("seed"))
+    ends = among.loss.isel(step=-1).values
+    assert len(np.unique(ends)) == len(ends)
 
 
 def test_recording_leaves_every_bit():
