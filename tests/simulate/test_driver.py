@@ -365,3 +365,13 @@ def test_modes_of_deep_networks_differentiate_as_shallow_ones_do():
                 base.UNROLLED_DEPTH = before
             for a, b in zip(jax.tree.leaves(deep), jax.tree.leaves(plain), strict=True):
                 np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-14)
+
+
+def test_what_is_recorded_may_be_listed_and_nothing_else():
+    run = build(seed=1)
+    listed = simulate(run, steps=3, observe=[loss], statistics=[FirstRise()])
+    same(listed, simulate(run, steps=3, observe=(loss,), statistics=(FirstRise(),)))
+    with pytest.raises(InputError, match=r"observe holds loss, and a tuple of observables is"):
+        simulate(run, steps=3, observe=loss)
+    with pytest.raises(InputError, match="statistics holds 'period'"):
+        simulate(run, steps=3, statistics=("period",))

@@ -163,7 +163,7 @@ def _simulate(
     monitor: Monitor | None,
 ) -> xr.Dataset:
     with jax.enable_x64(True):
-        limits.check_names(observe, statistics)
+        observe, statistics = limits.recorded(observe, statistics)
         works = _works(points, groups, steps, time, schedule, observe, statistics)
         indices = [lanes for _, _, lanes in groups]
         beside: Coordinates = {}

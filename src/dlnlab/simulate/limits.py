@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from dlnlab.errors import InputError
+from dlnlab.errors import InputError, InputTypeError
 from dlnlab.observables.base import Observable
+from dlnlab.schema.values import shown
 from dlnlab.statistics.base import Statistic
 from dlnlab.typing import Any
 
@@ -17,8 +18,33 @@ _STEP_SECONDS, _OPERATION_SECONDS = 1e-6, 5e-10
 """The least that a step of a tile takes, and a floating-point operation on one core."""
 
 
-def check_names(observe: Sequence[Observable], statistics: Sequence[Statistic]) -> None:
-    """Refuse two quantities of one name: the second would overwrite the first."""
+def recorded(
+    observe: Sequence[Observable], statistics: Sequence[Statistic]
+) -> tuple[tuple[Observable, ...], tuple[Statistic, ...]]:
+    """What is to be recorded, as tuples; refuses what is none, and two quantities of one name."""
+    for argument, given, kind in (
+        ("observe", observe, Observable),
+        ("statistics", statistics, Statistic),
+    ):
+        wrong = [g for g in given if not isinstance(g, kind)] if _several(given) else [given]
+        if wrong:
+            name = getattr(wrong[0], "name", None) or shown(wrong[0])
+            raise InputTypeError(
+                f"{argument} holds {name}, and a tuple of {kind.__name__.lower()}s is "
+                f"needed; write {argument}=(…,), with those of dlnlab.{_MODULES[argument]}."
+            )
+    _check_names(observe, statistics)
+    return tuple(observe), tuple(statistics)
+
+
+_MODULES = {"observe": "observables", "statistics": "statistics"}
+
+
+def _several(given: object) -> bool:
+    return isinstance(given, tuple | list)
+
+
+def _check_names(observe: Sequence[Observable], statistics: Sequence[Statistic]) -> None:
     names = [o.name for o in observe] + [s.name for s in statistics]
     for name in names:
         if names.count(name) > 1:
