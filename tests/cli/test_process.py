@@ -122,4 +122,6 @@ def test_the_user_s_own_settings_stay(flags):
 
 
 def test_the_cache_can_be_switched_off(flags):
-    assert flags(DLNLAB_CACHE="off") == {"JAX_ENABLE_COMPILATION_CACHE": "false"}
+    found = flags(DLNLAB_CACHE="off")
+    assert found["JAX_ENABLE_COMPILATION_CACHE"] == "false"
+    assert "JAX_COMPILATION_CACHE_DIR" not in found

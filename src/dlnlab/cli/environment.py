@@ -26,6 +26,8 @@ def prepare(environ: MutableMapping[str, str]) -> None:
     writable.
     """
     environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # Which lines of Python each operation came from takes time to write down, and nobody reads it.
+    environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")
     if "xla_backend_extra_options" not in environ.get("XLA_FLAGS", ""):
         environ["XLA_FLAGS"] = f"{environ.get('XLA_FLAGS', '')} {LOOPS}".strip()
     if environ.get("DLNLAB_CACHE", "").lower() in _OFF:

@@ -124,6 +124,7 @@ def pathway_products(network: Network, params: Params) -> tuple[Array, ...]:
     return require_linear(network).products(params)
 
 
+@functools.partial(jax.jit, static_argnums=0, inline=True)  # traced once for each of its shapes
 def _pathway_product(network: LinearNetwork, layers: tuple[Array, ...]) -> Array:
     """The product of one pathway; a deep one's layers of equal shape are folded on their own."""
     inner = layers[1:-1]
