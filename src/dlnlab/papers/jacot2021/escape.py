@@ -191,7 +191,7 @@ def ray_unit(measured: xr.Dataset) -> xr.DataArray:
     """t*, a unit of the recorded time, as theory has it."""
     strength = max(map(float, str(measured.targets.values).split(",")))
     return xr.apply_ufunc(
-        lambda depth, scale: float(escape_time(strength, int(depth), float(scale))),
+        lambda depth, scale: float(escape_time(strength, int(depth), float(scale), stretch=True)),
         measured.depth,
         measured.scale,
         vectorize=True,
@@ -343,7 +343,7 @@ def _norms(ax: Axes, one: xr.Dataset, depth: int) -> list[Line2D]:
             if start == "ray":
                 break
     strength = max(map(float, str(one.targets.values).split(",")))
-    unit = float(escape_time(strength, depth, scale))
+    unit = float(escape_time(strength, depth, scale, stretch=True))
     times = np.linspace(0, 1 if depth == 2 else 1 - 1e-9, 4000)
     ray = norm_on_ray(times * unit, scale, strength, depth)
     lines.append(predicted_line(ax, times, ray, r"$\dot r = s^* r^{L-1}$"))
