@@ -119,8 +119,10 @@ def test_digits_are_what_they_say():
         (lambda: Completion(np.full((2, 2), np.nan), np.eye(2) > 0), "observed entry is NaN"),
         (lambda: observed(jax.random.key(0), jnp.ones((4, 5)), 0.2), "0.25, one for every row"),
         (lambda: observed(jax.random.key(0), jnp.ones((4, 5)), 1.2), "fraction 1.2 of 20"),
-        (lambda: low_rank(jax.random.key(0), (4, 5), 5), "a rank between 1 and 4, and 5"),
+        (lambda: low_rank(jax.random.key(0), (4, 5), 5), "a whole rank between 1 and 4, and 5"),
         (lambda: low_rank(jax.random.key(0), (4, 5), 0), "and 0 was asked for"),
+        (lambda: low_rank(jax.random.key(0), (4, 5), 1.5), "a whole rank between 1 and 4, and 1.5"),
+        (lambda: observed(jax.random.key(0), jnp.ones((4, 5)), np.nan), "fraction nan of 20"),
         (lambda: Convex(huber, np.ones(2), np.ones(2)), r"shape \(2,\) was given"),
         (
             lambda: Problem(Modes((2,), 2), Completion(np.eye(2), np.eye(2) > 0)),

@@ -8,7 +8,7 @@ import xarray as xr
 
 from dlnlab.claims import Claim
 from dlnlab.errors import InputError
-from dlnlab.papers.jacot2021 import completion, escape, first_escape, greedy, schatten
+from dlnlab.papers.jacot2021 import completion, escape, first_escape, greedy, regimes, schatten
 from dlnlab.plotting import style
 from figures import claims_of, figures_of, measured_once
 from mutations import backwards, scaled, told
@@ -212,6 +212,11 @@ def test_every_figure_draws(data, module):
         (greedy, {"learning_rate": -0.1}, "learning_rate must be above 0"),
         (completion, {"fraction": 2.0}, "fraction must be at least 0.1 and at most 1"),
         (schatten, {"width": 3}, "needs as many hidden units; raise it"),
+        (completion, {"width": 2}, "width is 2, and a target of 3 modes"),
+        (greedy, {"width": 1}, "width is 1, and a target of 2 modes"),
+        (escape, {"width": 2}, "width is 2, and a target of 3 modes"),
+        (first_escape, {"width": 2}, "width is 2, and a target of 3 modes"),
+        (regimes, {"width": 4}, "width is 4, and a target of 5 modes"),
     ],
 )
 def test_bad_input_is_answered_in_a_sentence(module, coords, words):

@@ -118,10 +118,10 @@ def low_rank(
     >>> low_rank(jax.random.key(0), (4, 5), 2).shape
     (4, 5)
     """
-    if not isinstance(rank, int) or not 1 <= rank <= min(shape):
+    if not isinstance(rank, int | np.integer) or not 1 <= rank <= min(shape):
         raise InputError(
-            f"a matrix of shape {tuple(shape)} has a rank between 1 and {min(shape)}, a whole "
-            f"number, and {rank} was asked for; change the rank or the shape."
+            f"a matrix of shape {tuple(shape)} has a whole rank between 1 and {min(shape)}, and "
+            f"{rank} was asked for; change the rank or the shape."
         )
     left_key, right_key = jax.random.split(key)
     left = jax.random.normal(left_key, (shape[0], rank), dtype)

@@ -21,7 +21,7 @@ from dlnlab.dynamics.base import Flow
 from dlnlab.errors import InputError
 from dlnlab.experiment import Bound, Experiment
 from dlnlab.initialization import gaussian
-from dlnlab.networks import chain
+from dlnlab.networks import chain, require_width
 from dlnlab.observables import escape_alignment, escape_rate, loss, parameter_norm
 from dlnlab.plotting import COLORS, Axes, Figure, Line2D, legend_above, panels, with_axes
 from dlnlab.plotting import measured as measured_line
@@ -68,6 +68,7 @@ def build(
     """
     if not targets:
         raise InputError("a target has one singular value or more, and none was given; name them.")
+    require_width(width, len(targets))
     bases, drawn = jax.random.split(jax.random.key(seed))
     left, right = jax.random.orthogonal(bases, len(targets), (2,))
     values = jnp.asarray(targets)

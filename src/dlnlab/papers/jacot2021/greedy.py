@@ -22,7 +22,7 @@ from dlnlab.dynamics import GreedyGrowth
 from dlnlab.experiment import Experiment
 from dlnlab.frechet import frechet_distance
 from dlnlab.initialization import gaussian
-from dlnlab.networks import chain
+from dlnlab.networks import chain, require_width
 from dlnlab.observables import end_to_end, loss, observable
 from dlnlab.plotting import COLORS, Axes, Figure, key, legend_above, panels, with_axes
 from dlnlab.plotting import predicted as predicted_line
@@ -36,7 +36,7 @@ from dlnlab.typing import Any, Params, Scalar
 Algorithm = Literal["flow", "greedy"]
 Observed = Literal["all", "part"]
 
-SIZE = 5
+SIZE, STRENGTHS = 5, (2.0, 1.0)
 MASK = np.fliplr(np.eye(SIZE)) == 0
 """Where only a part is observed, the other diagonal is not."""
 
@@ -62,9 +62,10 @@ def build(
     have deviation α, of full width, so that growth has nothing to add; growth starts from zero. The
     seed draws target and start.
     """
+    require_width(width, len(STRENGTHS))
     bases, drawn = jax.random.split(jax.random.key(seed))
     left, right = jax.random.orthogonal(bases, SIZE, (2,))
-    whole = left * jnp.array((2.0, 1.0, 0.0, 0.0, 0.0)) @ right.T
+    whole = left * jnp.pad(jnp.array(STRENGTHS), (0, SIZE - len(STRENGTHS))) @ right.T
     task = Completion(whole, MASK if observed == "part" else np.ones_like(MASK))
     problem = Problem(chain((SIZE, *(width,) * (depth - 1), SIZE)), task)
     params = gaussian(problem.network, drawn, std=scale)

@@ -50,11 +50,11 @@ def final_norm(strength: float, depth: int) -> float:
     `strength` s_1 > 0; `depth` L at least 2. Assumes the half-square loss of white inputs. Raises
     InputError for arguments out of range. Source: jacot2021.2.
 
-    >>> final_norm(2.0, 2)
+    >>> round(final_norm(2.0, 2), 12)
     2.0
     """
     deep = checked_depth(depth)
-    return float((deep ** (deep / 2) * positive_number("strength", strength)) ** (1 / deep))
+    return float(deep**0.5 * positive_number("strength", strength) ** (1 / deep))
 
 
 def norm_on_ray(time: ArrayLike, start: float, strength: float, depth: int) -> Array:
