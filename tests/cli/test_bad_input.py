@@ -135,8 +135,14 @@ CASES = [
     ("predict escape --depth 3 --targets 3,-1 --scale 1e-3", "targets is (3.0, -1.0)"),
     ("predict escape --depth 3 --targets 3,2 --scale 0", "from which nothing ever moves"),
     ("predict escape --depth 3 --targets 3,2 --scale -1", "scale is -1.0, and numbers above 0"),
-    ("predict escape --depth 3 --targets 3,2 --scale 2.5", "below 2.49805 is needed, since the ray from the origin ends"),
-    ("predict escape --depth 2 --targets 3,2 --scale 1", "below 1 is needed, since the time asked for is that"),
+    (
+        "predict escape --depth 3 --targets 3,2 --scale 2.5",
+        "below 2.49805 is needed, since the ray from the origin ends",
+    ),
+    (
+        "predict escape --depth 2 --targets 3,2 --scale 1",
+        "below 1 is needed, since the time asked for is that",
+    ),
     ("predict escape --depth 2 --targets 0.01 --scale 10", "since the ray from the origin ends"),
     ("predict escape --depth 9 --targets 3,2 --scale 1e-99", "beyond the largest float"),
     ("predict escape --depth 999 --targets 3 --scale 1e-3", "below the smallest float"),

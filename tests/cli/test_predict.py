@@ -113,7 +113,8 @@ def test_a_norm_that_is_not_reached_has_no_time(dln, strength, until):
 
 
 def test_equal_modes_have_no_plateau_between_them(dln):
-    said = dln(*"predict escape --depth 3 --targets 3,1,3 --scale 1e-3 --json".split())
+    asked = "predict escape --depth 3 --targets 3,1,3 --scale 1e-3 --json"
+    said = dln(*asked.split())
     assert json.loads(said.out)["plateau_losses"] == [9.5, 0.5, 0.0]
 
 

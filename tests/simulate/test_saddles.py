@@ -22,7 +22,7 @@ from dlnlab.schedule import at, linear, logarithmic
 from dlnlab.simulate import simulate
 from dlnlab.state import Status
 from dlnlab.statistics import EscapeRate, Staircase
-from dlnlab.tasks import Completion, Convex, Samples, Whitened, huber
+from dlnlab.tasks import Convex, Samples, Whitened, huber
 from dlnlab.tasks.completion import low_rank, observed
 
 STRENGTHS = (8.0, 2.0, 0.5)

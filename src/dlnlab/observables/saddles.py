@@ -60,7 +60,7 @@ def learned_rank(problem: Problem, params: Params) -> Scalar:
 
 
 SHARE = 0.01
-"""Where the target's modes are not those learned, what is asked for less than this of σ_1 is none."""
+"""Where the target's modes are not those learned, less than this of σ_1 is not asked for."""
 
 
 def rank_learned(problem: Problem, made: Array) -> Array:

@@ -134,7 +134,9 @@ def choose(keys: Sequence[str], only: Sequence[str] | None) -> dict[str, list[En
         if name not in names:
             # Each figure once: as it was written, with its paper or without.
             offered = sorted(n for n in names if ("/" in n) == ("/" in name))
-            raise InputError(f"{' and '.join(known)} has no figure {name}; {nearest(name, offered)}")
+            raise InputError(
+                f"{' and '.join(known)} has no figure {name}; {nearest(name, offered)}"
+            )
     chosen = {
         key: [i for i in ids if not wanted or i in wanted or i.rpartition("/")[2] in wanted]
         for key, ids in known.items()

@@ -127,7 +127,7 @@ def _speed(coords: dict[str, Any], measured: xr.Dataset) -> dict[str, Any]:
 
 EXPERIMENT = Experiment(
     build,
-    title="The first escape from the origin",
+    title="The first escape, from the origin to the first saddle",
     time=20.0,
     schedule=logarithmic(150) | linear(401),
     observe=(loss, parameter_norm, escape_rate, escape_alignment),

@@ -19,7 +19,6 @@ from dlnlab.theory.base import Assumption, Prediction, prediction
 from dlnlab.theory.escape.direction import checked_depth, escape_speed
 from dlnlab.theory.modes.flow import flow_time
 
-
 LINEAR = 0.5
 """Up to this share of what is to be learned a cost counts as linear in the product."""
 
@@ -85,9 +84,7 @@ def _level_below(start: float, level: float | None, depth: int) -> float:
     return max(0.0, begin / goal - 1)
 
 
-def _share_at_level(
-    strength: float, depth: int, start: float, level: float | None = None
-) -> float:
+def _share_at_level(strength: float, depth: int, start: float, level: float | None = None) -> float:
     deep = checked_depth(depth)
     goal = _level(level, deep)
     if goal == np.inf:  # the blow-up is no norm that is to be reached
@@ -128,8 +125,8 @@ def escape_time(strength: float, depth: int, start: float, level: float | None =
     up to the level, where `ray_value(r_1)` is at most half of s_1: on the ray the norm ends at
     `√L s_1^{1/L}`, and at L = 2 the true time is longer by `−ln(1 − r_1²/(2s_1))/(2s_1)`, at most
     `0.35/s_1`, a third of the time in which the norm grows by e; and a start below the level
-    (stretched: a time before the start). Raises InputError for arguments out of range and a time beyond the largest float.
-    Source: jacot2021.2.
+    (stretched: a time before the start). Raises InputError for arguments out of range and a time
+    beyond the largest float. Source: jacot2021.2.
 
     >>> float(escape_time(3.0, 2, 1e-3).round(6)), float(escape_time(3.0, 4, 1e-3).round(6))
     (2.302585, 666666.666667)
