@@ -6,7 +6,9 @@ this ray the time is known. Other starts of the same norm are later, since none 
 come to the same speed, with singular values as far apart as here; beyond two layers a start may
 also leave along another pair, and more slowly (see `first_escape`).
 
-Time is in units of that of the ray, t* (to the norm 1 at L = 2, to its blow-up beyond).
+Time is in units of that of the ray, t* (to the norm 1 at L = 2, to its blow-up beyond). A run ends
+at the first saddle: on the ray, which the flow never leaves, for good. Departures that are rounding
+(below 1e-15) are not drawn.
 """
 
 from typing import Annotated, Literal
@@ -23,7 +25,17 @@ from dlnlab.experiment import Bound, Experiment
 from dlnlab.initialization import gaussian
 from dlnlab.networks import chain, require_width
 from dlnlab.observables import escape_alignment, escape_rate, loss, parameter_norm
-from dlnlab.plotting import COLORS, Axes, Figure, Line2D, legend_above, panels, with_axes
+from dlnlab.plotting import (
+    COLORS,
+    FAINT,
+    Axes,
+    Figure,
+    Line2D,
+    key,
+    legend_above,
+    panels,
+    with_axes,
+)
 from dlnlab.plotting import measured as measured_line
 from dlnlab.plotting import predicted as predicted_line
 from dlnlab.problem import Problem
@@ -82,10 +94,10 @@ def build(
     return Run(problem, ScaledFlow(unit=_unit(scale, depth, values[top])), of_norm(params, scale))
 
 
-def on_ray(problem: Problem, key: Key[Array, ""], left: Array, right: Array) -> Params:
+def on_ray(problem: Problem, drawn: Key[Array, ""], left: Array, right: Array) -> Params:
     """Layers `q_l q_{l−1}ᵀ` from v to u, with random unit vectors in between."""
     (shapes,) = problem.network.shapes
-    keys = jax.random.split(key, len(shapes))
+    keys = jax.random.split(drawn, len(shapes))
     inner = [jax.random.normal(k, (s[0],)) for k, s in zip(keys, shapes[:-1], strict=False)]
     ends = [right, *(q / jnp.linalg.norm(q) for q in inner), left]
     return (tuple(jnp.outer(b, a) for a, b in zip(ends, ends[1:], strict=False)),)
@@ -358,14 +370,24 @@ def _norms(ax: Axes, one: xr.Dataset, depth: int) -> list[Line2D]:
 NAMES = {"ray": "optimal ray", "gaussian": "Gaussian starts"}
 
 
+MARKERS = "os^D"
+ROUNDING = 4 * float(np.finfo(np.float64).eps)
+"""A departure below this is how far 1 itself rounds."""
+
+
 def _departures(ax: Axes, measured: xr.Dataset, predicted: xr.Dataset) -> None:
     found = shortfall(measured, predicted)
-    for depth, marker in zip(measured.depth.values, "os^D", strict=False):
+    for depth, marker in zip(measured.depth.values, MARKERS, strict=False):
         for start, color in zip(measured.start.values, COLORS, strict=False):
             some = found.sel(depth=depth, start=start)
-            middle = some.median("seed", skipna=False).clip(min=1e-16)
-            ax.plot(some.scale, middle, color=color, marker=marker, ms=4, label=f"L = {depth}")
+            middle = some.median("seed", skipna=False)
+            ax.plot(some.scale, middle.where(middle > ROUNDING), color=color, marker=marker, ms=4)
     ax.set(xscale="log", yscale="log", xlabel="norm of the start α", title="departure from s*")
     ax.set_ylabel(r"$1 - \max\,(\dot r/r^{L-1})/s^*$")
-    marks = {str(line.get_label()): line for line in ax.get_lines()}
-    ax.legend(list(marks.values()), list(marks), loc="lower right")
+    ax.set_xticks(found.scale.values)
+    ax.margins(x=0.08)
+    marks = [
+        key(f"L = {depth}", FAINT, marker=marker, markersize=4)
+        for depth, marker in zip(measured.depth.values, MARKERS, strict=False)
+    ]
+    ax.legend(handles=marks, loc="lower right")

@@ -26,6 +26,7 @@ from dlnlab.plotting import (
     Axes,
     Figure,
     Line2D,
+    key,
     legend_above,
     panels,
     predicted_level,
@@ -187,11 +188,23 @@ def plot(measured: xr.Dataset, predicted: xr.Dataset) -> Figure:
             if float(level) > 0:
                 dashed = predicted_level(ax, float(level), r"$\frac{1}{2}\Sigma_{i>k}s_i^2$")
         ax.set(xscale="log", yscale="log", xlabel="time t", title=f"matrices, L = {depth}")
-        ax.set(xlim=(0.02, 2000), ylim=(1e-2, None))
+        _fit(ax, one.sel(depth=depth).loss)
     grid[0].set_ylabel("loss ℓ")
     _deviations(grid[-1], deviations(measured, predicted))
-    legend_above(figure, [*lines, dashed])
+    within = key(f"{100 * EXACT:.0f} % (right)", FAINT, linewidth=0.8)
+    legend_above(figure, [*lines, dashed, within])
     return figure
+
+
+SHOWN = 2e-4
+"""The loss is drawn down to this share of its first value."""
+
+
+def _fit(ax: Axes, loss: xr.DataArray) -> None:
+    """Axes from the start to where the last of the runs has left what is shown."""
+    first = float(loss.isel(time=1).max())
+    shown = loss.where(loss > SHOWN * first, drop=True).time
+    ax.set(xlim=(0.02, 2 * float(shown.max())), ylim=(SHOWN * first, 2 * first))
 
 
 def _deviations(ax: Axes, gap: xr.DataArray) -> None:
@@ -208,6 +221,8 @@ def _deviations(ax: Axes, gap: xr.DataArray) -> None:
                 lw=1.2,
                 label=f"{name}, L = {depth}",
             )
-    ax.axhline(EXACT, color=FAINT, lw=0.8)
+    ax.axhline(EXACT, color=FAINT, lw=0.8, zorder=1)
     ax.set(xscale="log", yscale="log", xlabel="scale α", title="deviation of the plateaus")
+    ax.set_ylabel("largest relative deviation")
+    ax.margins(x=0.08)
     ax.legend(fontsize=6.5, loc="lower right")
