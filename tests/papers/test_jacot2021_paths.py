@@ -120,6 +120,18 @@ def test_a_ray_grows_as_its_equation_says():
     assert float(measured.parameter_norm[-1]) == pytest.approx(plain.y[0, -1], rel=1e-6)
 
 
+@pytest.mark.parametrize(("gap", "counted"), [(0.02, [False] * 3), (0.5, [True, False, True])])
+def test_pairs_that_end_apart_are_counted_at_the_smallest_scale(gap, counted):
+    maps = np.zeros((2, 1, 2, 3, 4, 5, 5))  # scale, observed, algorithm, seed, step
+    maps[0, 0, 0, [0, 2], -1, 0, 0] = gap
+    maps[1, 0, 0, :, -1] = 9.0
+    made = xr.Dataset(
+        {"end_to_end": ((*greedy.AXES, "step", "output", "input"), maps)},
+        {"scale": [1e-4, 1e-1], "observed": ["part"], "algorithm": ["flow", "greedy"]},
+    )
+    assert greedy.ends_apart(made.assign_coords(seed=range(3)), "part").tolist() == counted
+
+
 # --- mutations --------------------------------------------------------------------------------
 
 

@@ -115,7 +115,8 @@ def _predicted(entry: Entry, points: Grid, measured: xr.Dataset) -> dict[str, An
     """What theory says of each point of a sweep, where that is a number."""
     if points.size > _MOST_ASKED or not entry.experiment.predictions:
         return {}
-    said = entry.experiment.predict(measured, **points.fixed, **points.axes)
+    coords: dict[str, Any] = {**points.fixed, **points.axes}
+    said = entry.experiment.predict(measured, **coords)
     return {f"{n} (theory)": v.values for n, v in said.items() if v.shape == points.shape}
 
 

@@ -143,7 +143,7 @@ class Staircase(Statistic):
     def _ended(self, memory: Memory, counts: Array) -> tuple[Plateaus, Array]:
         """The finished plateaus, with the present one where its escape counts."""
         put = _put(memory.done, memory.maps, memory.ended, memory.level, memory.escape)
-        return _choose(counts, put, (memory.done, memory.maps))  # type: ignore[no-any-return]
+        return _choose(counts, put, (memory.done, memory.maps))
 
     def read(self, problem: Problem, memory: Memory, params: Params, status: Array) -> Plateaus:
         counts = self._counts(problem, memory)
