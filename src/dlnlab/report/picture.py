@@ -43,7 +43,7 @@ def draw(entry: Entry, coords: dict[str, Any], measured: xr.Dataset, path: Path)
         try:
             drawn = picture(found)
         except (LookupError, ValueError) as error:  # a figure may need a sweep that this is not
-            missing = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+            missing = f"{type(error).__name__}: {str(error).partition('. ')[0]}"
             drawn = _overview(found)
         plotting.save(drawn, path, entry.id)
     return missing
