@@ -16,7 +16,7 @@ from mutations import backwards, scaled, told
 SMALLER = {
     escape: {"seed": tuple(range(3))},
     first_escape: {"seed": tuple(range(20))},
-    greedy: {"seed": tuple(range(10))},
+    greedy: {},  # ten seeds leave 4a inconclusive
     completion: {},
     schatten: {"seed": (0,)},
 }
