@@ -684,7 +684,8 @@ PREDICTION_EXAMPLES: dict[str, Example] = {
     ),
     "escape_speed": Example({"strength": 3.0, "depth": 4}),
     "escape_time": Example(
-        {"strength": 3.0, "depth": 3, "start": 0.01}, {"starts_below": {"level": 0.005}}
+        {"strength": 3.0, "depth": 3, "start": 0.01},
+        {"starts_below": {"level": 0.005}, "linear": {"level": 2.2}},
     ),
     "learning_times": Example({"targets": [3.0, 2.0], "depth": 3, "starts": 1e-6}),
     "plateau_loss": Example({"targets": [3.0, 2.0, 0.0]}),

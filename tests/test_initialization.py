@@ -51,6 +51,27 @@ def test_gaussian_takes_one_scale():
             gaussian(square(2, (2,)), jax.random.key(0), **scales)
 
 
+@pytest.mark.parametrize(
+    ("scale", "told"),
+    [
+        ({"std": -1.0}, "std is -1.0, and a finite number of 0 or more is needed"),
+        ({"std": float("nan")}, "std is nan"),
+        ({"std": jnp.array(-1.0)}, "std is -1"),
+        ({"gamma": float("inf")}, "gamma is inf, and a finite number is needed"),
+    ],
+)
+def test_gaussian_refuses_what_is_no_scale(scale, told):
+    with pytest.raises(InputError, match=told):
+        gaussian(square(2, (2,)), jax.random.key(0), **scale)
+
+
+def test_gaussian_takes_scales_that_are_traced():
+    network = square(2, (2,))
+    many = jax.vmap(lambda std: gaussian(network, jax.random.key(0), std=std))
+    ((first, _),) = many(jnp.array([1.0, 2.0]))
+    np.testing.assert_array_equal(2 * first[0], first[1])
+
+
 def test_layers_and_pathways_draw_apart():
     params = gaussian(square(3, (2, 2)), jax.random.key(0), std=1.0)
     layers = [np.asarray(layer) for pathway in params for layer in pathway]

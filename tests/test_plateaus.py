@@ -41,13 +41,14 @@ def test_an_exact_gradient_norm_is_preferred():
     np.testing.assert_allclose(found.end[0], at, rtol=1e-3)
 
 
-def test_ranks_count_modes_above_half_of_their_end():
+def test_ranks_are_those_recorded_and_no_guess():
     strengths, times = np.array([3.0, 2.0]), np.array([1.0, 1e3])
     values = strengths * (1 - 1 / (1 + (TIMES[:, None] / times) ** 2))
     loss = np.sum((strengths - values) ** 2, axis=1) / 2 + 0.1
-    modes = np.concatenate([values, np.full((len(TIMES), 1), 1e-17)], axis=1)
-    found = plateaus(dataset(loss, singular_values=(("time", "mode"), modes)))
+    ranks = np.sum(values > strengths / 2, axis=1).astype(float)
+    found = plateaus(dataset(loss, learned_rank=("time", ranks)))
     assert found["rank"].values.tolist() == [0, 1, 2]
+    assert plateaus(dataset(loss))["rank"].isnull().all()
 
 
 def test_steps_that_do_not_separate_are_one_or_are_named():
@@ -55,7 +56,9 @@ def test_steps_that_do_not_separate_are_one_or_are_named():
     assert close.sizes["plateau"] == 2
     near = plateaus(dataset(staircase([1.0, 1.0], [1.0, 15.0])))
     assert near.sizes["plateau"] == 3
-    assert "do not separate" in near.attrs["unseparated"]
+    assert near.attrs["unseparated"].startswith("1 plateau does not separate")
+    three = plateaus(dataset(staircase([1.0, 1.0, 1.0], [1.0, 15.0, 225.0])))
+    assert three.attrs["unseparated"].startswith("2 plateaus do not separate")
 
 
 def test_noise_of_rounding_is_no_escape():

@@ -30,6 +30,7 @@ from dlnlab.tasks import (
     observed,
     teacher_samples,
 )
+from dlnlab.tasks.basis import present, weakest
 
 
 @pytest.fixture(autouse=True)
@@ -119,8 +120,10 @@ def test_digits_are_what_they_say():
         (lambda: Completion(np.full((2, 2), np.nan), np.eye(2) > 0), "observed entry is NaN"),
         (lambda: observed(jax.random.key(0), jnp.ones((4, 5)), 0.2), "0.25, one for every row"),
         (lambda: observed(jax.random.key(0), jnp.ones((4, 5)), 1.2), "fraction 1.2 of 20"),
-        (lambda: low_rank(jax.random.key(0), (4, 5), 5), "a rank between 1 and 4, and 5"),
+        (lambda: low_rank(jax.random.key(0), (4, 5), 5), "a whole rank between 1 and 4, and 5"),
         (lambda: low_rank(jax.random.key(0), (4, 5), 0), "and 0 was asked for"),
+        (lambda: low_rank(jax.random.key(0), (4, 5), 1.5), "a whole rank between 1 and 4, and 1.5"),
+        (lambda: observed(jax.random.key(0), jnp.ones((4, 5)), np.nan), "fraction nan of 20"),
         (lambda: Convex(huber, np.ones(2), np.ones(2)), r"shape \(2,\) was given"),
         (
             lambda: Problem(Modes((2,), 2), Completion(np.eye(2), np.eye(2) > 0)),
@@ -140,6 +143,20 @@ def test_what_cannot_be_used_is_told_in_a_sentence(make, told):
         make()
     assert "\n" not in str(error.value)
     assert str(error.value).endswith(".")
+
+
+@pytest.mark.parametrize("x64", [False, True])
+@pytest.mark.parametrize(("size", "rank", "scale"), [(5, 2, 1.0), (12, 3, 1e-6), (4, 4, 1e5)])
+def test_the_modes_that_a_target_has_are_as_many_as_its_rank(x64, size, rank, scale):
+    """Against NumPy, whatever the singular values that should be zero round to."""
+    with jax.enable_x64(x64):
+        whole = scale * low_rank(jax.random.key(size), (size, size), rank)
+        strengths = Whitened(whole).strengths
+        counted, least = int(present(strengths).sum()), float(weakest(strengths))
+    values = np.linalg.svd(np.asarray(whole, float), compute_uv=False)
+    assert counted == rank == np.linalg.matrix_rank(np.asarray(whole))
+    assert least == pytest.approx(values[rank - 1], rel=1e-4)
+    assert weakest(jnp.zeros(3)) == np.inf
 
 
 # --- parts of a matrix, and other costs ---------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from dlnlab.errors import InputError
 from dlnlab.networks import BalancedModes, Network
@@ -101,7 +102,8 @@ def gaussian(
 
     The width of a layer is the number of its inputs (jacot2021 §4; γ = 1 is the usual scale).
 
-    **Raises:** `InputError` unless exactly one of `std` and `gamma` is given.
+    **Raises:** `InputError` unless exactly one of `std` and `gamma` is given, a finite number, and
+    `std` none below zero (numbers that are traced are not looked at).
 
     >>> from dlnlab.networks import chain
     >>> pathway, = gaussian(chain((2, 3, 2)), jax.random.key(0), gamma=1.0)
@@ -113,6 +115,8 @@ def gaussian(
             "a Gaussian initialisation needs one of std and gamma, and "
             f"{'neither' if std is None else 'both'} was given; pass std=… or gamma=…."
         )
+    _check_number("std", std, least=0)
+    _check_number("gamma", gamma, least=-np.inf)
     keys = jax.random.split(key, sum(network.depths))
     dtype = dtype or jnp.result_type(float)
     params, k = [], 0
@@ -124,6 +128,15 @@ def gaussian(
             k += 1
         params.append(tuple(layers))
     return tuple(params)
+
+
+def _check_number(name: str, given: float | Array | None, least: float) -> None:
+    if given is None or isinstance(given, jax.core.Tracer):
+        return
+    values = np.asarray(given, dtype=float)
+    if not (np.isfinite(values) & (values >= least)).all():
+        needed = "a finite number" if np.isinf(least) else f"a finite number of {least:g} or more"
+        raise InputError(f"{name} is {given}, and {needed} is needed; change it.")
 
 
 def disordered(

@@ -27,15 +27,16 @@ def plateaus(
     those of the parabola through ln p at three moments. `dlnlab.statistics.Staircase` locates them
     without a grid.
 
-    `measured` holds `loss` over `step` (with `time` beside it) or `time` and any axes before it,
-    and if there is `singular_values` or `mode_values`, ranks are counted: modes above half of
-    their last recorded value. Moments at time 0 are left out, where ln t has no value.
+    `measured` holds `loss` over `step` (with `time` beside it) or `time` and any axes before it.
+    Ranks are those of `learned_rank` where that is recorded (`dlnlab.observables`), which asks the
+    cost what is learned: of singular values alone those that will grow later, or never, do not
+    tell themselves from those learned. Moments at time 0 are left out, where ln t has no value.
 
     **Returns:** a Dataset over those axes and `plateau`, NaN where a run has fewer: `loss`, `time`
     (of the least gradient norm), `begin` and `end` (the escapes around it; the first and last
-    recorded moment at the ends), `rank` (NaN where not known), and `separation`, p on the plateau
-    as a share of that of the slower neighbouring escape. Where that is above `SEPARATED`
-    the attribute `unseparated` says so in words.
+    recorded moment at the ends), `rank` (NaN where `learned_rank` is not recorded), and
+    `separation`, p on the plateau as a share of that of the slower neighbouring escape. Where that
+    is above `SEPARATED` the attribute `unseparated` says so in words.
 
     **Raises:** `InputError` where there is no loss, or fewer than five moments.
 
@@ -104,7 +105,7 @@ def _of_lane(lane: xr.Dataset, axis: str, prominence: float, least_fall: float) 
         "time": times[least],
         "begin": np.append(times[0], ends),
         "end": np.append(ends, times[-1]),
-        "rank": _ranks(lane, axis, use)[least],
+        "rank": _ranks(lane, use)[least],
         "separation": fall[least] / around,
     }
 
@@ -137,17 +138,10 @@ def _vertices(logs: Line, fall: Line, peaks: np.ndarray[Any, Any]) -> Line:
     return np.array(made)
 
 
-def _ranks(lane: xr.Dataset, axis: str, use: np.ndarray[Any, Any]) -> Line:
-    if "singular_values" in lane:
-        values = lane.singular_values.transpose(axis, "mode").values
-    elif "mode_values" in lane:
-        values = np.abs(lane.mode_values.sum("pathway").transpose(axis, "mode").values)
-    else:
+def _ranks(lane: xr.Dataset, use: np.ndarray[Any, Any]) -> Line:
+    if "learned_rank" not in lane:
         return np.full(int(use.sum()), np.nan)
-    values = np.asarray(values, dtype=float)[use]
-    # What is left at rounding of the largest is no mode that was learned.
-    real = values[-1] > 4096 * np.finfo(np.float64).eps * values[-1].max()
-    return np.asarray(np.sum((values > values[-1] / 2) & real, axis=1), dtype=float)
+    return np.asarray(lane.learned_rank.values, dtype=float)[use]
 
 
 def _padded(values: Line, most: int) -> Line:
@@ -159,8 +153,9 @@ def _told(answer: xr.Dataset) -> xr.Dataset:
     count = int((answer.separation > SEPARATED).sum())
     if count:
         answer.attrs["unseparated"] = (
-            f"{count} plateaus do not separate from a neighbouring escape: in ln t their loss "
-            f"falls at up to {worst:.2g} of the rate of the escape, and {SEPARATED:g} is the most; "
+            f"{count} plateau{'s do' if count > 1 else ' does'} not separate from a neighbouring "
+            f"escape: in ln t the loss falls there at up to {worst:.2g} of the rate of the escape, "
+            f"and {SEPARATED:g} is the most; "
             "take a smaller start, or targets further apart."
         )
     return answer

@@ -170,6 +170,11 @@ def check_writable(path: Path, force: bool) -> None:
             f"an output is a file ending in .nc or a directory ending in .zarr, and {path} was "
             "given; change its ending."
         )
+    check_place(path, force)
+
+
+def check_place(path: Path, force: bool) -> None:
+    """Refuse a file, or directory, that exists or cannot be written."""
     try:
         _check_place(path, force)
         probe = path.with_name(f".{path.name}.probe")
@@ -186,7 +191,7 @@ def _check_place(path: Path, force: bool) -> None:
         raise InputError(
             f"{path} exists already; choose another name, or add --force to replace it."
         )
-    if path.suffix == ".nc" and path.is_dir():
+    if path.suffix != ".zarr" and path.is_dir():
         raise InputError(f"{path} is a directory and a file is to be written; choose another name.")
     if path.suffix == ".zarr" and path.is_file():
         raise InputError(f"{path} is a file and a directory is to be written; choose another name.")

@@ -135,8 +135,15 @@ CASES = [
     ("predict escape --depth 3 --targets 3,-1 --scale 1e-3", "targets is (3.0, -1.0)"),
     ("predict escape --depth 3 --targets 3,2 --scale 0", "from which nothing ever moves"),
     ("predict escape --depth 3 --targets 3,2 --scale -1", "scale is -1.0, and numbers above 0"),
-    ("predict escape --depth 3 --targets 3,2 --scale 2.5", "a number below 2.49805 is needed"),
-    ("predict escape --depth 2 --targets 3,2 --scale 1", "a number below 1 is needed"),
+    (
+        "predict escape --depth 3 --targets 3,2 --scale 2.5",
+        "below 2.49805 is needed, since the ray from the origin ends",
+    ),
+    (
+        "predict escape --depth 2 --targets 3,2 --scale 1",
+        "below 1 is needed, since the time asked for is that",
+    ),
+    ("predict escape --depth 2 --targets 0.01 --scale 10", "since the ray from the origin ends"),
     ("predict escape --depth 9 --targets 3,2 --scale 1e-99", "beyond the largest float"),
     ("predict escape --depth 999 --targets 3 --scale 1e-3", "below the smallest float"),
     ("predict regime --depth 1 --gamma 1.5", "depth is 1, and a whole number of at least 2"),
@@ -158,6 +165,11 @@ CASES = [
     ("reproduce kim2026 --threads 0", "threads must be at least 1, and 0 was given"),
     ("reproduce kim206", "did you mean kim2026?"),
     ("reproduce kim2026 --only fgi1", "did you mean fig1"),
+    (
+        "reproduce jacot2021 --only zzz",
+        "has no figure zzz; known are completion, distances, escape, first_escape, greedy, "
+        "plateaus, regimes, saddles, schatten.",
+    ),
     ("claims kim206", "there is no paper kim206; did you mean kim2026?"),
     ("claims --from nowhere", "nowhere holds no claims.json"),
     ("claims --from malformed", "claims.json cannot be read"),

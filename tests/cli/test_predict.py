@@ -87,7 +87,8 @@ def test_transverse_stability(dln):
 def test_the_escape_from_the_origin(dln):
     three = "predict escape --depth 3 --targets 1,3,0,2 --scale 1e-3 --json"
     found = json.loads(dln(*three.split()).out)
-    assert list(found) == ["speed", "time", "plateau_losses", "order"]
+    assert list(found) == ["speed", "time", "until", "plateau_losses", "order"]
+    assert found["until"] == "the blow-up on the ray"
     assert found["speed"] == pytest.approx(3 / 3**0.5, rel=1e-12)
     assert found["time"] == pytest.approx(1e3 / found["speed"], rel=1e-12)
     assert found["plateau_losses"] == [7.0, 2.5, 0.5, 0.0]
@@ -97,8 +98,31 @@ def test_the_escape_from_the_origin(dln):
 
 
 @pytest.mark.parametrize(
+    ("strength", "until"),
+    [
+        (3.0, "the norm 1"),
+        (0.01, "none: the norm ends at 0.141, short of 1"),
+        (0.7, "none: the norm ends at 1.18, too near 1"),
+    ],
+)
+def test_a_norm_that_is_not_reached_has_no_time(dln, strength, until):
+    said = dln("predict", "escape", "--depth=2", f"--targets={strength}", "--scale=1e-3", "--json")
+    found = json.loads(said.out)
+    assert found["until"] == until
+    assert (found["time"] is None) == (until != "the norm 1")
+
+
+def test_equal_modes_have_no_plateau_between_them(dln):
+    asked = "predict escape --depth 3 --targets 3,1,3 --scale 1e-3 --json"
+    said = dln(*asked.split())
+    assert json.loads(said.out)["plateau_losses"] == [9.5, 0.5, 0.0]
+
+
+@pytest.mark.parametrize(
     ("gamma", "answer"),
     [
+        (-1, ("lazy", 1.0, 0.5)),
+        (0, ("lazy", 0.5, 0.0)),
         (0.5, ("lazy", 0.25, -0.25)),
         (0.75, ("lazy", 0.125, -0.375)),
         (0.8, ("lazy", 0.1, -0.3)),
@@ -107,7 +131,10 @@ def test_the_escape_from_the_origin(dln):
     ],
 )
 def test_the_regime_of_a_start(dln, gamma, answer):
-    found = json.loads(dln("predict", "regime", "--depth=4", f"--gamma={gamma}", "--json").out)
+    said = dln("predict", "regime", "--depth=4", f"--gamma={gamma}", "--json").out
+    assert "-0.0}" not in said
+    assert "-0.0," not in said
+    found = json.loads(said)
     assert list(found) == ["regime", "saddle_distance_exponent", "minimum_distance_exponent"]
     assert found["regime"] == answer[0]
     assert tuple(found.values())[1:] == pytest.approx(answer[1:], abs=1e-12)

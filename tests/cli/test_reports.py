@@ -57,6 +57,7 @@ def test_reproduce_ends_with_the_path_of_the_report(dln, asked):
     [
         ["kim2026", "--only", "fig1", "fig2"],
         ["kim2026", "--only", "fig1", "--only", "fig2"],
+        ["kim2026", "--only", "fig1,fig2"],
         ["--only", "fig1", "fig2", "kim2026"],
     ],
 )

@@ -1,5 +1,6 @@
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,31 @@ def test_the_summary_says_that_seeds_change_nothing(dln, tiny):
     said = dln("run", tiny, "--seeds", "3", "--steps", "5")
     assert "every seed gave the same numbers" in said.out
     assert "every seed" not in dln("run", tiny, "--depth", "1,2", "--steps", "5").out
+
+
+def test_the_summary_of_a_sweep_has_theory_beside_and_names_what_is_left_out(dln):
+    line = "run jacot2021/escape --scale 1e-2,1e-3 --start ray --time 1"
+    said = dln(*line.split()).out
+    assert "escape_time" in said
+    assert said.count("(theory)") == 2
+    assert re.search(r"not shown: .*maximum_escape_alignment.*; see --json", said)
+
+
+def test_what_is_examined_is_shown_beside_what_is_predicted(dln):
+    said = dln("run", "jacot2021/saddles", "--depth", "2").out
+    assert "ℓ 2.5 · n_− 6 · n_0 7 · n_+ 11 · λ_min -2 · k 1" in said
+    found = json.loads(dln("run", "jacot2021/saddles", "--depth", "2", "--json").out)["final"]
+    assert [found[name] for name in ("negative", "zero", "positive", "rank")] == [6, 7, 11, 1]
+
+
+def test_the_losses_of_plateaus_are_data(dln):
+    line = "run jacot2021/plateaus --representation modes --targets 3,3,1 --layer-scale 1e-4"
+    found = json.loads(dln(*line.split(), "--json").out)["statistics"]
+    assert found["plateau"][:3] == pytest.approx([9.5, 0.5, 0], abs=1e-4)
+    assert found["plateau_rank"] == [0, 2, 3, None, None, None, None, None]
+    said = dln(*line.split()).out
+    assert re.search(r"^plateau +\[9\.5 0\.49", said, re.MULTILINE)
+    assert "[9.5 0.5 0]" in said
 
 
 def test_the_summary_of_a_sweep_shows_short_lists(dln, tiny):

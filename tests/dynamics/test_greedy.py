@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlnlab.dynamics import GradientFlow, GreedyGrowth
+from dlnlab.dynamics import GradientDescent, GradientFlow, GreedyGrowth
 from dlnlab.dynamics.greedy import top_triple
 from dlnlab.errors import InputError
 from dlnlab.frechet import frechet_distance
@@ -118,6 +118,29 @@ def test_what_cannot_grow_is_refused():
             made = Problem(network, Samples(np.eye(2), np.eye(2)))
         with pytest.raises(InputError, match="hidden layer"):
             GreedyGrowth(0.1).init(made, zeros(made), None)
+
+
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        (lambda: GreedyGrowth(0.05, weight=0.0), "weight must be above 0, and 0 was given"),
+        (lambda: GreedyGrowth(0.05, weight=-0.1), "weight must be above 0"),
+        (lambda: GreedyGrowth(0.05, weight=np.nan), "weight must be above 0, and nan"),
+        (lambda: GreedyGrowth(0.05, tolerance=-1.0), "tolerance must be 0 or more"),
+        (lambda: GreedyGrowth(-0.05), "learning_rate must be 0 or more, and -0.05 was given"),
+        (lambda: GradientDescent(-0.05), "learning_rate must be 0 or more"),
+        (lambda: GradientDescent(jnp.array(np.nan)), "learning_rate must be 0 or more"),
+    ],
+)
+def test_numbers_that_make_no_dynamics_are_refused(made, told):
+    with pytest.raises(InputError, match=told):
+        made()
+
+
+def test_numbers_that_are_traced_are_taken():
+    rates = jnp.array([0.1, 0.2])
+    made = jax.vmap(lambda rate: GreedyGrowth(rate, weight=rate).weight)(rates)
+    assert made.tolist() == rates.tolist()
 
 
 def distances(depth, scales):

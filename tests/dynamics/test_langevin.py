@@ -294,7 +294,7 @@ def test_the_same_run_alone_and_by_its_pieces():
 @pytest.mark.parametrize(
     ("make", "told"),
     [
-        (lambda: Langevin(-0.1), "learning_rate must be above 0"),
+        (lambda: Langevin(-0.1), "learning_rate must be 0 or more, and -0.1 was given"),
         (lambda: Langevin(0.1, time_step=0.0), "time_step must be above 0, and 0 was given"),
         (lambda: Langevin(0.1, batch_size=0.5), "batch_size must be 1 or more"),
         (lambda: Whitened(np.eye(2), -0.1), "label_noise is a standard deviation"),

@@ -105,9 +105,7 @@ def with_linear(value, measured, predicted):
 def merged(measured, predicted):
     """Staircases with the first plateau left out."""
     here = {
-        n: v.isel(plateau=slice(1, None))
-        for n, v in measured.variables.items()
-        if "plateau" in v.dims
+        n: v.isel(level=slice(1, None)) for n, v in measured.variables.items() if "level" in v.dims
     }
     return measured.drop_vars(list(here)).assign(here), predicted
 

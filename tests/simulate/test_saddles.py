@@ -13,7 +13,7 @@ from dlnlab.dynamics import GradientFlow
 from dlnlab.errors import InputError
 from dlnlab.initialization import gaussian, scaled_identity
 from dlnlab.networks import Modes, chain
-from dlnlab.observables import escape_rate, gradient_norm, loss, mode_values, singular_values
+from dlnlab.observables import escape_rate, gradient_norm, learned_rank, loss, mode_values
 from dlnlab.plateaus import plateaus
 from dlnlab.problem import Problem
 from dlnlab.results import STATUS_MEANINGS
@@ -22,7 +22,8 @@ from dlnlab.schedule import at, linear, logarithmic
 from dlnlab.simulate import simulate
 from dlnlab.state import Status
 from dlnlab.statistics import EscapeRate, Staircase
-from dlnlab.tasks import Whitened
+from dlnlab.tasks import Convex, Samples, Whitened, huber
+from dlnlab.tasks.completion import low_rank, observed
 
 STRENGTHS = (8.0, 2.0, 0.5)
 LEVELS = np.cumsum(np.square(STRENGTHS)[::-1])[::-1] / 2
@@ -103,7 +104,7 @@ def staircase(kind, depth, scale, time):
             run,
             time=time,
             schedule=logarithmic(500),
-            observe=(loss, gradient_norm, singular_values, escape_rate),
+            observe=(loss, gradient_norm, learned_rank, escape_rate),
             statistics=(Staircase(), EscapeRate()),
         )
 
@@ -125,6 +126,59 @@ def test_plateaus_are_those_of_the_target(run):
     grid = np.diff(np.log(measured.time[1:3].values))[0]
     found = np.log(read.end[:3].values / end.plateau_escape[:3].values)
     assert np.abs(found).max() < grid
+
+
+def rank_two(size, seed):
+    with jax.enable_x64(True):
+        return np.asarray(low_rank(jax.random.key(seed), (size, size), 2))
+
+
+def completed():
+    """70 % of a 6×6 matrix of rank two; the target, with zeros elsewhere, has six modes."""
+    with jax.enable_x64(True):
+        return observed(jax.random.key(3), jnp.asarray(rank_two(6, 1)), 0.7)
+
+
+def of_samples():
+    """The same rank through inputs of unequal variance."""
+    inputs = np.random.default_rng(0).normal(size=(40, 4)) * np.array([1.0, 1.5, 0.7, 1.2])
+    return Samples(inputs, inputs @ rank_two(4, 0).T)
+
+
+# Both modes pull alike, by 1, as long as they are further than 1 away.
+HUBER = Convex(huber, np.diag([1.0, 1, 0]), np.diag([3.0, 1.2, 0]))
+RANKS = [
+    # Two modes, and as many as the matrix has left to round.
+    ("rank 2 of 5", lambda: Whitened(rank_two(5, 0)), 2, 1e-4, 20.0, [0, 1, 2]),
+    ("9 3 0 0, a large start", lambda: Whitened(np.diag([9.0, 3, 0, 0])), 2, 1e-2, 20.0, [0, 1, 2]),
+    ("3 1 0 0", lambda: Whitened(np.diag([3.0, 1, 0, 0])), 2, 1e-4, 30.0, [0, 1, 2]),
+    ("3 2 1 0", lambda: Whitened(np.diag([3.0, 2, 1, 0])), 2, 1e-4, 30.0, [0, 1, 2, 3]),
+    # Ended on the second plateau: what has not grown yet is no mode.
+    ("3 2 1 0, unfinished", lambda: Whitened(np.diag([3.0, 2, 1, 0])), 3, 1e-2, 60.0, [0, 1, 2]),
+    ("9 3 0.05", lambda: Whitened(np.diag([9.0, 3, 0.05, 0])), 2, 1e-4, 300.0, [0, 1, 2, 3]),
+    ("equal modes", lambda: Whitened(np.diag([3.0, 3, 1, 0])), 2, 1e-6, 30.0, [0, 2, 3]),
+    ("completion", completed, 2, 1e-5, 60.0, [0, 1, 2]),
+    ("completion, deep", completed, 3, 1e-2, 200.0, [0, 1, 2]),
+    ("huber", lambda: HUBER, 2, 1e-5, 60.0, [0, 2]),
+    ("samples", of_samples, 2, 1e-4, 30.0, [0, 1, 2]),
+]
+
+
+@pytest.mark.parametrize(("name", "task", "depth", "std", "time", "ranks"), RANKS)
+def test_ranks_on_plateaus_rise_by_what_is_learned(name, task, depth, std, time, ranks):
+    """Two ways to find plateaus, one definition of their ranks, whatever is not to be learned."""
+    made = task()
+    outputs, inputs = made.target.shape
+    network = chain((inputs, *[max(outputs, inputs)] * (depth - 1), outputs))
+    start = gaussian(network, jax.random.key(1), std=std)
+    run = Run(Problem(network, made), GradientFlow(arrival=1e-9), start)
+    seen = (loss, gradient_norm, learned_rank)
+    measured = simulate(
+        run, time=time, schedule=logarithmic(400), observe=seen, statistics=(Staircase(),)
+    )
+    located = measured.plateau_rank[-1]
+    assert located[located >= 0].values.tolist() == ranks
+    assert plateaus(measured)["rank"].values.tolist() == ranks
 
 
 def test_levels_come_nearer_as_the_start_shrinks():

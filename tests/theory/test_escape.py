@@ -22,6 +22,7 @@ from dlnlab.theory.escape import (
     escape_direction,
     escape_speed,
     escape_time,
+    final_norm,
     learning_order,
     learning_threshold,
     learning_times,
@@ -166,7 +167,9 @@ def test_the_ray_is_the_linear_flow(depth):
     wanted = norm_on_ray(flow.t, start, strength, depth)
     np.testing.assert_allclose(np.linalg.norm(flow.y, axis=0), wanted, rtol=1e-7)
     level = float(wanted[-1])
-    assert float(escape_time(strength, depth, start, level)) == pytest.approx(end, rel=1e-9)
+    # A cost that is linear everywhere ends nowhere.
+    time = float(escape_time(strength, depth, start, level, stretch=True))
+    assert time == pytest.approx(end, rel=1e-9)
 
 
 @pytest.mark.parametrize("depth", [2, 3, 4])
@@ -184,13 +187,43 @@ def test_elsewhere_it_takes_longer(depth):
 
 
 def test_a_blow_up_is_the_limit_of_levels():
-    times = [float(escape_time(2.0, 4, 0.1, level)) for level in (1.0, 10.0, 100.0)]
+    levels = (1.0, 10.0, 100.0)
+    times = [float(escape_time(2.0, 4, 0.1, level, stretch=True)) for level in levels]
     blow_up = float(escape_time(2.0, 4, 0.1))
-    for level, time in zip((1.0, 10.0, 100.0), times, strict=True):
+    for level, time in zip(levels, times, strict=True):
         assert 1 - time / blow_up == pytest.approx((0.1 / level) ** 2, rel=1e-8)
     with pytest.raises(BrokenAssumption, match="the start lies below the level"):
         escape_time(2.0, 4, 0.1, 0.05)
     assert float(escape_time(2.0, 4, 0.1, 0.05, stretch=True)) < 0
+
+
+@pytest.mark.parametrize("strength", [1.0, 3.0])
+def test_to_the_norm_1_the_linear_time_is_short_by_what_is_said(strength):
+    """Against the layers of the ray itself, on the half-square loss."""
+
+    def layers(_, values):
+        first, second = values
+        missing = strength - first * second
+        return [missing * second, missing * first]
+
+    def at_one(_, values):
+        return np.linalg.norm(values) - 1
+
+    at_one.terminal = True
+    start = 1e-3
+    flow = solve_ivp(layers, (0, 99), [start / 2**0.5] * 2, events=at_one, rtol=1e-11, atol=1e-15)
+    short = float(flow.t[-1]) - float(escape_time(strength, 2, start))
+    assert short == pytest.approx(-np.log(1 - 1 / (2 * strength)) / (2 * strength), rel=1e-4)
+    assert short <= np.log(2) / 2 / strength * (1 + 1e-4)
+
+
+def test_a_norm_that_the_ray_does_not_come_to_is_refused():
+    assert final_norm(0.5, 2) == pytest.approx(1)
+    for strength in (0.01, 0.5, 0.9):
+        with pytest.raises(BrokenAssumption, match="at the level the product is well below s_1"):
+            escape_time(strength, 2, 1e-3)
+    for depth in (2, 3, 5):
+        assert float(ray_value(final_norm(0.7, depth), depth)) == pytest.approx(0.7, rel=1e-13)
 
 
 # --- learning, mode after mode ------------------------------------------------------------------
@@ -284,8 +317,8 @@ def test_plateaus_and_order():
     losses = plateau_loss(targets)
     left = np.array(targets)
     assert losses[0] == np.sum(left**2) / 2
-    for mode, loss in zip((1, 0, 3), losses[1:], strict=True):
-        left[mode] = 0.0
+    for group, loss in zip(groups, losses[1:], strict=True):
+        left[list(group)] = 0.0
         assert loss == np.sum(left**2) / 2
 
 

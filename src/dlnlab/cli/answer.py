@@ -20,18 +20,25 @@ def answer(entry: Entry, points: Grid, measured: xr.Dataset) -> dict[str, Any]:
     """`coords`, `final`, `statistics`, `outcome`, `status` and `provenance` of a run or sweep.
 
     Values are those last recorded, as nested lists: swept axes first, in the order of the
-    signature, then the quantity's own. None stands for what is not finite, for the observables of
-    a diverged lane, and for a count of −1: what has not happened.
+    signature, then the quantity's own. `final` has what was examined of the start, too. None stands
+    for what is not finite, for the observables of a diverged lane, and for a count of −1: what has
+    not happened.
     """
     observed = [item.name for item in entry.experiment.observe]
     judges = [s.name for s in entry.experiment.statistics if isinstance(s, Outcome)]
     counted = [s.name for s in entry.experiment.statistics if s.name not in judges]
-    owned = _owned([str(name) for name in measured.data_vars], [*observed, *counted, *judges])
+    named = [*observed, *counted, *judges]
+    owned = _owned([str(name) for name in measured.data_vars], named)
+    known = {STATUS, *(name for names in owned.values() for name in names)}
+    examined = [str(name) for name in measured.data_vars if name not in known]
     ended = _words(measured[STATUS])
     lost = np.asarray(ended) == "diverged"
     return {
         "coords": {name: _coordinate(points, name) for name in points.parameters},
-        "final": {n: _final(measured[n], lost) for owner in observed for n in owned[owner]},
+        "final": {
+            n: _final(measured[n], lost)
+            for n in [*(n for owner in observed for n in owned[owner]), *examined]
+        },
         "statistics": {n: _statistic(measured[n]) for owner in counted for n in owned[owner]},
         "outcome": _words(_last(measured[judges[0]])) if judges else None,
         STATUS: ended,

@@ -15,7 +15,7 @@ def reproduce(
     only: Annotated[
         list[str] | None,
         Parameter(
-            help="Only these figures, such as fig1.",
+            help="Only these figures, such as fig1,fig2.",
             metavar="FIGURE…",
             consume_multiple=True,
             negative=(),
@@ -41,8 +41,9 @@ def reproduce(
     if threads is not None and threads < 1:
         raise InputError(f"threads must be at least 1, and {threads} was given; raise it.")
     # A paper may follow the figures of --only.
-    named = [name for name in only or () if name in paper_keys()]
-    figures = [figure for figure in only or () if figure not in named]
+    wanted = [name for text in only or () for name in text.split(",") if name]
+    named = [name for name in wanted if name in paper_keys()]
+    figures = [figure for figure in wanted if figure not in named]
     with progress("reproduce") as monitor:
         pages = report.reproduce(
             [*papers, *named],

@@ -39,6 +39,7 @@ class Request:
     force: bool = False
     threads: Text = None
     json: bool = False
+    figure: Text = None
 
 
 def run(
@@ -51,6 +52,9 @@ def run(
         Text, option("How long to run: learning rate × step, or a flow's time.", "T")
     ] = None,
     out: Annotated[Text, option("Write all that is recorded.", "FILE.nc|DIR.zarr")] = None,
+    figure: Annotated[
+        Text, option("Draw the experiment's figure from what was found.", "FILE.png|FILE.svg")
+    ] = None,
     force: Annotated[bool, switch("Replace the output if it exists.")] = False,
     threads: Annotated[
         Text, option("Tiles computed at a time; by default one for each core.", "N")
@@ -64,7 +68,7 @@ def run(
     """
     from dlnlab.papers import load
 
-    request = Request(seeds, steps, time, out, force, threads, json)
+    request = Request(seeds, steps, time, out, force, threads, json, figure)
     return carry_out(load(reference), {}, request)
 
 
@@ -98,7 +102,7 @@ def referred(tokens: Sequence[str]) -> str | None:
         if not token.startswith("-"):
             return token
         takes_value = "=" not in token and token not in _SWITCHES
-        if takes_value and rest and (token == "--out" or _may_be_value(rest[0])):
+        if takes_value and rest and (token in ("--out", "--figure") or _may_be_value(rest[0])):
             rest.pop(0)
     return None
 
@@ -123,20 +127,47 @@ def carry_out(entry: "Entry", texts: dict[str, Any], request: Request) -> int:
         results.check_writable(path, request.force)
         # An interrupt leaves no time to import what writes the file.
         importlib.import_module("h5netcdf" if path.suffix == ".nc" else "zarr")
+    picture = _place_of_figure(request)
     try:
         with progress(entry.id) as monitor:
             measured = entry.experiment.measure(monitor=monitor, **reach, **coords)
     except Interrupted as interrupt:
         return _interrupted(interrupt.measured, path)
     save(measured, path)
-    _report(entry, points, measured, path, request.json)
+    if picture is not None:
+        _draw(entry, points, measured, picture)
+    _report(entry, points, measured, (path, picture), request.json)
     if "exhausted" in measured.attrs:
         tell(f"{measured.attrs['exhausted']}")
     return 0
 
 
+def _place_of_figure(request: Request) -> Path | None:
+    """Where the picture goes, if one is wanted, before anything is computed."""
+    if request.figure is None:
+        return None
+    from dlnlab import report
+
+    return report.place_of_figure(Path(request.figure), request.force)
+
+
+def _draw(entry: "Entry", points: "Grid", measured: "xr.Dataset", path: Path) -> None:
+    from dlnlab import report
+
+    missing = report.draw(entry, {**points.fixed, **points.axes}, measured, path)
+    if missing:
+        tell(
+            f"the figure of {entry.id} cannot be drawn from these coordinates ({missing}); each "
+            f"quantity over its course is in {path} instead."
+        )
+
+
 def _report(
-    entry: "Entry", points: "Grid", measured: "xr.Dataset", path: Path | None, json: bool
+    entry: "Entry",
+    points: "Grid",
+    measured: "xr.Dataset",
+    paths: tuple[Path | None, Path | None],
+    json: bool,
 ) -> None:
     from dlnlab.cli.answer import answer
     from dlnlab.cli.summary import summary
@@ -145,7 +176,7 @@ def _report(
     if json:
         show_json(found)
     else:
-        show(*summary(entry, points, measured, found, path))
+        show(*summary(entry, points, measured, found, paths))
 
 
 def extent(request: Request) -> dict[str, Any]:

@@ -15,25 +15,42 @@ from dlnlab.papers import Entry
 from dlnlab.schema import Grid
 
 _MOST_ROWS = 12
-_MOST_COLUMNS = 6
+_MOST_COLUMNS = 7
 _MOST_NUMBERS = 12
+_MOST_PREDICTED = 2
+_MOST_ASKED = 200  # points of a sweep, since theory may take its time
 _MOST_IN_CELL = 4
 
 
 def summary(
-    entry: Entry, points: Grid, measured: xr.Dataset, found: dict[str, Any], path: Path | None
+    entry: Entry,
+    points: Grid,
+    measured: xr.Dataset,
+    found: dict[str, Any],
+    paths: tuple[Path | None, Path | None],
 ) -> Iterator[RenderableType]:
-    """The parts of the summary: title, coordinates, final values, statistics, outcome."""
+    """The parts of the summary: title, coordinates, final values, statistics, outcome, and where
+    results and figure were written."""
     yield Text(f"{entry.id} · {entry.experiment.title}", style="bold")
     yield Text(_coordinates(points), style="dim")
     yield Text()
-    yield from _sweep(points, measured, found) if points.axes else _point(measured, found)
+    if points.axes:
+        yield from _sweep(points, measured, found, _predicted(entry, points, measured))
+    else:
+        yield from _point(measured, found)
     if entry.experiment.predictions and not points.axes:
         yield Text()
         yield _theory(entry.experiment.predict(measured, **points.fixed))
     yield Text()
     yield Text(_ending(measured, found))
-    yield Text("not written; add --out FILE.nc" if path is None else f"written to {path}")
+    yield Text(_written(*paths))
+
+
+def _written(path: Path | None, picture: Path | None) -> str:
+    places = [str(place) for place in (path, picture) if place is not None]
+    if places:
+        return f"written to {' and '.join(places)}"
+    return "not written; add --out FILE.nc, or --figure FILE.png for a picture"
 
 
 def _ending(measured: xr.Dataset, found: dict[str, Any]) -> str:
@@ -80,9 +97,27 @@ def _theory(predicted: xr.Dataset) -> RenderableType:
     """What theory says of the same point, or which assumption keeps it silent."""
     rows = table("theory", "of", "value")
     for name, said in predicted.items():
-        value = f"not here: {said.attrs['broken']}" if "broken" in said.attrs else ""
-        rows.add_row(str(name), said.attrs["of"], value or _short(np.asarray(said).tolist()))
+        value = f"not here: {said.attrs['broken']}" if "broken" in said.attrs else _named(said)
+        rows.add_row(str(name), said.attrs["of"], value)
     return rows
+
+
+def _named(said: xr.DataArray) -> str:
+    """A prediction's value; of several quantities each with its symbol."""
+    symbols = said.attrs["symbol"].split(", ")
+    if said.ndim != 1 or len(symbols) != said.size or len(symbols) == 1:
+        return _short(np.asarray(said).tolist())
+    pairs = zip(symbols, said.values.tolist(), strict=True)
+    return " · ".join(f"{symbol} {number(value)}" for symbol, value in pairs)
+
+
+def _predicted(entry: Entry, points: Grid, measured: xr.Dataset) -> dict[str, Any]:
+    """What theory says of each point of a sweep, where that is a number."""
+    if points.size > _MOST_ASKED or not entry.experiment.predictions:
+        return {}
+    coords: dict[str, Any] = {**points.fixed, **points.axes}
+    said = entry.experiment.predict(measured, **coords)
+    return {f"{n} (theory)": v.values for n, v in said.items() if v.shape == points.shape}
 
 
 def _short(value: Any) -> str:
@@ -90,8 +125,12 @@ def _short(value: Any) -> str:
     return number(value) if count <= _MOST_NUMBERS else f"{count} numbers; see --json"
 
 
-def _sweep(points: Grid, measured: xr.Dataset, found: dict[str, Any]) -> Iterator[RenderableType]:
-    columns = _columns(points, measured, found)
+def _sweep(
+    points: Grid, measured: xr.Dataset, found: dict[str, Any], predicted: dict[str, Any]
+) -> Iterator[RenderableType]:
+    theory = dict(list(predicted.items())[:_MOST_PREDICTED])
+    columns, left_out = _columns(points, measured, found, _MOST_COLUMNS - len(theory))
+    columns |= theory
     rows = table(*points.axes, *columns)
     for lane in range(min(points.size, _MOST_ROWS)):
         index = np.unravel_index(lane, points.shape)
@@ -101,6 +140,8 @@ def _sweep(points: Grid, measured: xr.Dataset, found: dict[str, Any]) -> Iterato
         ]
         rows.add_row(*axes, *(_cell(values[index]) for values in columns.values()))
     yield rows
+    if left_out:
+        yield Text(f"not shown: {', '.join(left_out)}; see --json", style="dim")
     if "seed" in points.axes and _same_for_all_seeds(measured):
         yield Text("every seed gave the same numbers: nothing here is drawn at random")
     if points.size > _MOST_ROWS:
@@ -108,12 +149,14 @@ def _sweep(points: Grid, measured: xr.Dataset, found: dict[str, Any]) -> Iterato
 
 
 def _columns(
-    points: Grid, measured: xr.Dataset, found: dict[str, Any]
-) -> dict[str, np.ndarray[Any, Any]]:
-    """How each point ended, and the first few quantities: numbers before short lists of them."""
+    points: Grid, measured: xr.Dataset, found: dict[str, Any], most: int
+) -> tuple[dict[str, np.ndarray[Any, Any]], list[str]]:
+    """How each point ended, and the first few quantities: numbers before short lists of them; and
+    the names of those left out."""
     ends = "outcome" if found["outcome"] else "status"
     columns = {ends: np.asarray(found[ends], object)}
     wider: dict[str, np.ndarray[Any, Any]] = {}
+    unfit: list[str] = []
     for name, value in {**found["final"], **found["statistics"]}.items():
         values = np.asarray(value, object)
         if "long_name" in measured[name].attrs:
@@ -122,7 +165,10 @@ def _columns(
             columns[name] = values
         elif values.size <= _MOST_IN_CELL * points.size:
             wider[name] = values
-    return dict(list({**columns, **wider}.items())[:_MOST_COLUMNS])
+        else:
+            unfit.append(name)
+    every = {**columns, **wider}
+    return dict(list(every.items())[:most]), [*list(every)[most:], *unfit]
 
 
 def _cell(value: Any) -> str:

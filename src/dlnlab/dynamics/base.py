@@ -20,6 +20,9 @@ class Map(eqx.Module):
 
     learning_rate: eqx.AbstractVar[Scalar | float]
 
+    def __check_init__(self) -> None:
+        require_at_least("learning_rate", self.learning_rate, 0.0)
+
     @abc.abstractmethod
     def init(self, problem: Problem, params: Params, key: Key[Array, ""] | None) -> Any:
         """What the dynamics remembers between steps (momenta, say); `()` for nothing.
@@ -69,6 +72,18 @@ def known(value: Any) -> float | None:
     if isinstance(value, jax.core.Tracer) or not isinstance(value, float | int | np.number | Array):
         return None
     return float(value) if np.ndim(value) == 0 else None
+
+
+def require_at_least(name: str, given: Any, least: float, *, above: bool = False) -> None:
+    """Refuse a number below `least` (or at it, if it is to be `above`); a traced one is taken.
+
+    **Raises:** `InputError` where it is, or is NaN.
+    """
+    value = known(given)
+    if value is None or value > least or (value == least and not above):
+        return
+    need = f"above {least:g}" if above else f"{least:g} or more"
+    raise InputError(f"{name} must be {need}, and {value:g} was given; choose such a number.")
 
 
 def require_key(key: Key[Array, ""] | None) -> Key[Array, ""]:

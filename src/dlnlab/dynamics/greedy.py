@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from dlnlab.dynamics.base import Map
+from dlnlab.dynamics.base import Map, require_at_least
 from dlnlab.errors import InputError
 from dlnlab.networks import Pathways
 from dlnlab.problem import Problem
@@ -47,8 +47,8 @@ class GreedyGrowth(Map):
     (Runge–Kutta of order 4, not adaptive). Grows in the shallowest pathway, where escape is
     fastest, and up to its narrowest layer.
 
-    **Raises:** `InputError` where the network is not one of matrices with a hidden layer in each
-    pathway.
+    **Raises:** `InputError` for a weight that is not above zero, and where the network is not one
+    of matrices with a hidden layer in each pathway.
 
     Source: jacot2021.4.
 
@@ -67,6 +67,10 @@ class GreedyGrowth(Map):
     weight: Scalar | float = 1e-2
     tolerance: Scalar | float = 1e-6
     by: Descent = eqx.field(static=True, default="descent")
+
+    def __check_init__(self) -> None:
+        require_at_least("weight", self.weight, 0.0, above=True)
+        require_at_least("tolerance", self.tolerance, 0.0)
 
     def init(self, problem: Problem, params: Params, key: Key[Array, ""] | None) -> Growth:
         pathway = params[_growing(problem)]

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from dlnlab.dynamics import batch_noise, cross_modes
-from dlnlab.dynamics.base import Map, known, require_key
+from dlnlab.dynamics.base import Map, require_at_least, require_key
 from dlnlab.dynamics.phases import Phase
 from dlnlab.errors import InputError
 from dlnlab.networks import BalancedModes, Modes
@@ -61,13 +61,8 @@ class Langevin(Map):
     cross_modes: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self) -> None:
-        for name, least in (("learning_rate", 0.0), ("time_step", 0.0), ("batch_size", 1.0)):
-            value = known(getattr(self, name))
-            if value is not None and not (value >= least and (value > 0 or name != "time_step")):
-                need = "1 or more" if name == "batch_size" else "above 0"
-                raise InputError(
-                    f"{name} must be {need}, and {value:g} was given; choose such a number."
-                )
+        require_at_least("time_step", self.time_step, 0.0, above=True)
+        require_at_least("batch_size", self.batch_size, 1.0)
 
     @property
     def dt(self) -> Scalar | float:

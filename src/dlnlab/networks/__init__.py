@@ -10,7 +10,14 @@ from dlnlab.networks.base import (
     product,
     require_linear,
 )
-from dlnlab.networks.chains import BalancedModes, Modes, Pathways, chain, square
+from dlnlab.networks.chains import (
+    BalancedModes,
+    Modes,
+    Pathways,
+    chain,
+    require_width,
+    square,
+)
 from dlnlab.networks.diagonal import DiagonalLinear
 from dlnlab.networks.perceptrons import ACTIVATIONS, Activation, Perceptrons
 
@@ -33,5 +40,6 @@ __all__ = [
     "pathway_products",
     "product",
     "require_linear",
+    "require_width",
     "square",
 ]

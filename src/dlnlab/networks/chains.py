@@ -146,6 +146,20 @@ def square(dimension: int, depths: tuple[int, ...]) -> Pathways:
     return Pathways(tuple((dimension,) * (depth + 1) for depth in depths))
 
 
+def require_width(width: int, rank: int) -> None:
+    """Refuse a hidden width below the rank of what is to be learned, which no training reaches.
+
+    **Raises:** `InputError` where it is.
+
+    >>> require_width(3, 3)
+    """
+    if width < rank:
+        raise InputError(
+            f"width is {width}, and a target of {rank} mode{'s' if rank > 1 else ''} needs as many "
+            "hidden units; raise it."
+        )
+
+
 EXAMPLES = (
     square(3, (3,)),
     square(3, (2, 4)),

@@ -48,6 +48,7 @@ from dlnlab.observables.saddles import (
     effective_rank,
     escape_alignment,
     layer_rank_one,
+    learned_rank,
     parameter_norm,
     stable_rank,
 )
@@ -98,6 +99,7 @@ __all__ = [
     "hessian_trace",
     "layer_rank_one",
     "layer_singular_values",
+    "learned_rank",
     "loss",
     "mode_diffusion",
     "mode_drift",

@@ -7,6 +7,8 @@ from dlnlab.networks import product, require_linear
 from dlnlab.observables.base import observable
 from dlnlab.observables.spectrum import layer_singular_values, singular_values
 from dlnlab.problem import Problem
+from dlnlab.tasks import Completion, Convex
+from dlnlab.tasks.basis import present, weakest
 from dlnlab.typing import Array, Float, Params, Scalar
 
 
@@ -37,6 +39,57 @@ def stable_rank(problem: Problem, params: Params) -> Scalar:
     largest = jnp.max(values)
     shares = values / jnp.where(largest > 0, largest, 1)
     return jnp.sum(shares**2)
+
+
+@observable(
+    symbol="rank",
+    formula="number of i with σ_i(W) > ½a_i, a_i = what the cost asks for along u_iv_iᵀ",
+)
+def learned_rank(problem: Problem, params: Params) -> Scalar:
+    """How many modes are learned: the rank of the map on a plateau (jacot2021.3).
+
+    A singular pair (σ, u, v) of the end-to-end map counts where σ is more than half of what the
+    cost asks for along it. For white inputs and samples that is `a = uᵀMv`, M the target, and a is
+    to be more than half of the target's weakest mode that is not zero, so that directions in which
+    there is nothing to learn never count. In completion, and for any other convex cost, where the
+    target's modes are not those that are learned, a is where the parabola of the cost along uvᵀ has
+    its minimum, `a = σ − ⟨∇C, uvᵀ⟩/⟨uvᵀ, ∇²C uvᵀ⟩`, and is to be more than a hundredth of σ_1.
+    """
+    rank = rank_learned(problem, problem.end_to_end(params))
+    return rank.astype(jax.tree.leaves(params)[0].dtype)
+
+
+SHARE = 0.01
+"""Where the target's modes are not those learned, less than this of σ_1 is not asked for."""
+
+
+def rank_learned(problem: Problem, made: Array) -> Array:
+    """The same of a map that a network makes, as an integer."""
+    task = problem.task
+    if made.ndim == 1:  # of modes
+        asked = jnp.asarray(task.target)
+        return jnp.sum(present(asked) & (made * jnp.sign(asked) > jnp.abs(asked) / 2))
+    left, values, right = jnp.linalg.svd(made, full_matrices=False)
+    if isinstance(task, Completion | Convex):
+        slope, curvature = _along_pairs(problem, made, left, right)
+        # Multiplied by the curvature, which may vanish.
+        enough = values * curvature - slope > SHARE * values[0] * curvature
+        return jnp.sum((values * curvature > -slope) & enough)
+    asked = jnp.sum(left * (jnp.asarray(task.target) @ right.T), axis=0)
+    return jnp.sum((values > asked / 2) & (asked > weakest(task.strengths) / 2))
+
+
+def _along_pairs(
+    problem: Problem, made: Array, left: Array, right: Array
+) -> tuple[Float[Array, " mode"], Float[Array, " mode"]]:
+    """Slope and curvature of the cost of a map along each of its singular pairs."""
+
+    def one(u: Array, v: Array) -> tuple[Scalar, Scalar]:
+        pair = jnp.outer(u, v)
+        slope, bend = jax.jvp(jax.grad(problem.cost), (made,), (pair,))
+        return jnp.sum(slope * pair), jnp.sum(bend * pair)
+
+    return jax.vmap(one)(left.T, right)
 
 
 @observable(
@@ -84,4 +137,11 @@ def layer_rank_one(problem: Problem, params: Params) -> Float[Array, "pathway la
     return jnp.where(absent, jnp.nan, shares)
 
 
-EXAMPLES = (parameter_norm, effective_rank, stable_rank, escape_alignment, layer_rank_one)
+EXAMPLES = (
+    parameter_norm,
+    effective_rank,
+    stable_rank,
+    learned_rank,
+    escape_alignment,
+    layer_rank_one,
+)

@@ -132,8 +132,10 @@ def choose(keys: Sequence[str], only: Sequence[str] | None) -> dict[str, list[En
     names = {n for ids in known.values() for i in ids for n in (i, i.rpartition("/")[2])}
     for name in wanted:
         if name not in names:
+            # Each figure once: as it was written, with its paper or without.
+            offered = sorted(n for n in names if ("/" in n) == ("/" in name))
             raise InputError(
-                f"{' and '.join(known)} has no figure {name}; {nearest(name, sorted(names))}"
+                f"{' and '.join(known)} has no figure {name}; {nearest(name, offered)}"
             )
     chosen = {
         key: [i for i in ids if not wanted or i in wanted or i.rpartition("/")[2] in wanted]

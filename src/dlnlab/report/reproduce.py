@@ -7,15 +7,13 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from matplotlib.figure import Figure
-
 from dlnlab import papers, plotting, results
 from dlnlab.papers import Entry
-from dlnlab.report import interactive, place
+from dlnlab.report import place
 from dlnlab.report.earlier import earlier
 from dlnlab.report.figures import Announce, Reproduced, carry_out, choose
-from dlnlab.report.overview import overview
 from dlnlab.report.page import page
+from dlnlab.report.picture import picture
 from dlnlab.simulate import Monitor
 
 RESULTS = Path("results")
@@ -103,15 +101,7 @@ def _write_figure(folder: Path, figure: Reproduced) -> None:
     results.write(figure.measured, folder / "data" / f"{figure.name}.nc")
     results.write(figure.predicted, folder / "data" / f"{figure.name}.predicted.nc")
     with plotting.style(figure.entry.id):
-        drawn = _draw(figure)
+        drawn = picture(figure)
         for suffix in (".svg", ".png"):
             path = folder / "figures" / f"{figure.name}{suffix}"
             plotting.save(drawn, path, figure.entry.id)
-
-
-def _draw(figure: Reproduced) -> Figure:
-    if figure.entry.plot is not None:
-        drawn: Figure = figure.entry.plot(figure.measured, figure.stretched)
-        return drawn
-    names, swept = interactive.quantities(figure), interactive.swept(figure)
-    return overview(figure.measured, figure.stretched, names, swept)

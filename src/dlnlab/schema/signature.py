@@ -16,6 +16,7 @@ RESERVED = frozenset(
         "time",
         "seeds",
         "out",
+        "figure",
         "json",
         "force",
         "store",

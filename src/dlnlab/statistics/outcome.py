@@ -10,6 +10,7 @@ from dlnlab.problem import Problem
 from dlnlab.state import Status, Step
 from dlnlab.statistics.base import Statistic
 from dlnlab.statistics.passage import loss_rises
+from dlnlab.tasks.basis import present
 from dlnlab.typing import Array, Bool, Float, Int, Params, Scalar
 
 OUTCOMES = (
@@ -99,7 +100,7 @@ class Outcome(Statistic):
         self, problem: Problem, memory: OutcomeMemory, params: Params, status: Array
     ) -> Int[Array, ""]:
         s = jnp.asarray(problem.task.strengths)
-        judged = s > 1e-9 * jnp.max(s)
+        judged = present(s) & (s > 0)
         top, total, residual = _state(problem, params)
         collapsed = jnp.any(judged & (memory.high < -0.99 * s))
         swings = (memory.sign_changes >= 10) & (memory.high - memory.low > 1e-6 * s)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from dlnlab.errors import InputError
-from dlnlab.observables.pathways import coefficients
+from dlnlab.observables.saddles import rank_learned
 from dlnlab.problem import Problem
 from dlnlab.state import Step
 from dlnlab.statistics.base import Statistic, like
@@ -18,12 +18,12 @@ _HALVINGS = 60
 
 
 class Level(NamedTuple):
-    """A state on a plateau: where the gradient norm is least."""
+    """A state on a plateau: where the gradient norm is least, with the end-to-end map there."""
 
     gradient_norm: Scalar
     time: Scalar
     loss: Scalar
-    rank: Int[Array, ""]
+    made: Array
 
 
 class Escape(NamedTuple):
@@ -47,10 +47,11 @@ class Plateaus(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """Finished plateaus and their number; the present one, an escape that may end it, what came
-    after that escape; the signs of the two slopes at the end of the last step."""
+    """Finished plateaus, the maps on them and their number; the present one, an escape that may end
+    it, what came after that escape; the signs of the two slopes at the end of the last step."""
 
     done: Plateaus
+    maps: Float[Array, "plateau ..."]
     ended: Int[Array, ""]
     level: Level
     escape: Escape
@@ -68,8 +69,7 @@ class Staircase(Statistic):
     the step where these change sign; for a map they are those of the nearest step. An escape
     counts where more than the share `least_fall` of the loss is gone at the next least gradient
     norm, and more than the loss of the target rounds: where modes are learned together there is
-    one. `rank` counts the modes of the target
-    learned by more than half.
+    one. `rank` counts the modes that are learned, as `dlnlab.observables.learned_rank` does.
 
     **Fields:** `most` is the number of plateaus that are kept; the last one is the end of the run,
     with NaN for its escape. `gradient_norm` and `escape_gradient_norm` say how well plateaus
@@ -82,7 +82,8 @@ class Staircase(Statistic):
 
     most: int = 8
     least_fall: float = 0.01
-    dims: ClassVar[tuple[str, ...]] = ("plateau",)
+    # No dimension bears the statistic's name, which would make of its values a coordinate.
+    dims: ClassVar[tuple[str, ...]] = ("level",)
 
     def __post_init__(self) -> None:
         if self.most < 1 or not 0 < self.least_fall < 1:
@@ -102,7 +103,8 @@ class Staircase(Statistic):
         level, signs = _look(problem, params, zero)
         unseen = level._replace(gradient_norm=jnp.full_like(zero, jnp.inf))
         done = Plateaus(none, ranks, none, none, none, none)
-        return Memory(done, jnp.asarray(0), level, _never(zero), unseen, signs > 0)
+        maps = jnp.zeros((self.most, *level.made.shape), level.made.dtype)
+        return Memory(done, maps, jnp.asarray(0), level, _never(zero), unseen, signs > 0)
 
     def update(self, problem: Problem, memory: Memory, step: Step) -> Memory:
         level, slopes = _look(problem, step.after, step.time)
@@ -117,8 +119,10 @@ class Staircase(Statistic):
         """Another maximum: the one before it, if it counted, ends the plateau before that."""
         counts = self._counts(problem, memory)
         merged = _least(memory.level, memory.next_level)
+        done, maps = self._ended(memory, counts)
         return Memory(
-            done=_choose(counts, self._ended(memory), memory.done),
+            done=done,
+            maps=maps,
             ended=memory.ended + counts,
             level=_choose(counts, memory.next_level, merged),
             escape=found,
@@ -136,15 +140,25 @@ class Staircase(Statistic):
             memory.escape.known & (lost > self.least_fall * memory.level.loss) & (lost > rounding)
         )
 
-    def _ended(self, memory: Memory) -> Plateaus:
-        return _put(memory.done, memory.ended, memory.level, memory.escape)
+    def _ended(self, memory: Memory, counts: Array) -> tuple[Plateaus, Array]:
+        """The finished plateaus, with the present one where its escape counts."""
+        put = _put(memory.done, memory.maps, memory.ended, memory.level, memory.escape)
+        return _choose(counts, put, (memory.done, memory.maps))
 
     def read(self, problem: Problem, memory: Memory, params: Params, status: Array) -> Plateaus:
         counts = self._counts(problem, memory)
-        done = _choose(counts, self._ended(memory), memory.done)
+        done, maps = self._ended(memory, counts)
         merged = _least(memory.level, memory.next_level)
         last = _choose(counts, memory.next_level, merged)
-        return _put(done, memory.ended + counts, last, _never(last.time))
+        count = memory.ended + counts
+        done, maps = _put(done, maps, count, last, _never(last.time))
+
+        def rank(place: tuple[Array, Array]) -> Array:
+            index, made = place
+            known = index <= count
+            return jax.lax.cond(known, lambda: rank_learned(problem, made), lambda: jnp.asarray(-1))
+
+        return done._replace(rank=jax.lax.map(rank, (jnp.arange(self.most), maps)))
 
 
 def _look(problem: Problem, params: Params, time: Scalar) -> tuple[Level, Array]:
@@ -156,10 +170,7 @@ def _look(problem: Problem, params: Params, time: Scalar) -> tuple[Level, Array]
     curved = problem.hessian_vector(params, gradient)
     square = _dot(gradient, gradient)
     bend = _dot(gradient, curved)
-    values = jnp.sum(coefficients(problem, params), axis=0)
-    strengths = jnp.asarray(problem.task.strengths)
-    rank = jnp.sum((jnp.abs(values) > strengths / 2) & (strengths > 0))
-    level = Level(jnp.sqrt(square), time, problem.loss(params), rank)
+    level = Level(jnp.sqrt(square), time, problem.loss(params), problem.end_to_end(params))
     return level, jnp.stack([bend, square - 2 * time * bend])
 
 
@@ -220,12 +231,15 @@ def _never(like: Scalar) -> Escape:
     return Escape(jnp.asarray(False), jnp.full_like(like, jnp.nan), jnp.full_like(like, jnp.nan))
 
 
-def _put(done: Plateaus, index: Array, level: Level, escape: Escape) -> Plateaus:
-    seen = (level.loss, level.rank, level.gradient_norm, level.time)
+def _put(
+    done: Plateaus, maps: Array, index: Array, level: Level, escape: Escape
+) -> tuple[Plateaus, Array]:
+    seen = (level.loss, done.rank, level.gradient_norm, level.time)
     values = (*seen, escape.time, escape.gradient_norm)
     # By a mask: along the lanes it is mere arithmetic, and a scatter is not.
     here = jnp.arange(len(done.value)) == index
-    return Plateaus(*(jnp.where(here, v, a) for a, v in zip(done, values, strict=True)))
+    put = Plateaus(*(jnp.where(here, v, a) for a, v in zip(done, values, strict=True)))
+    return put, jnp.where(here.reshape(-1, *[1] * level.made.ndim), level.made, maps)
 
 
 def _dot(one: Params, other: Params) -> Scalar:

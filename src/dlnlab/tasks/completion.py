@@ -83,7 +83,7 @@ def observed(
     Every row and column is given one entry first, on a random diagonal, and the others are drawn
     uniformly from the rest, so that no draw has to be refused.
 
-    **Raises:** `InputError` for a fraction above 1, or too small for every row and column.
+    **Raises:** `InputError` for a fraction above 1 or NaN, or too small for every row and column.
 
     >>> int(observed(jax.random.key(0), jnp.ones((4, 5)), 0.5).mask.sum())
     10
@@ -91,7 +91,7 @@ def observed(
     shape, size = whole.shape, whole.size
     needed = max(shape)
     traced = isinstance(fraction, jax.core.Tracer)
-    if not traced and not needed <= round(float(fraction) * size) <= size:
+    if not traced and not needed <= np.rint(float(fraction) * size) <= size:
         raise InputError(
             f"a fraction {float(fraction):g} of {size} entries was asked for, and between "
             f"{needed / size:g}, one for every row and column, and 1 is needed; change it."
@@ -118,9 +118,9 @@ def low_rank(
     >>> low_rank(jax.random.key(0), (4, 5), 2).shape
     (4, 5)
     """
-    if not 1 <= rank <= min(shape):
+    if not isinstance(rank, int | np.integer) or not 1 <= rank <= min(shape):
         raise InputError(
-            f"a matrix of shape {tuple(shape)} has a rank between 1 and {min(shape)}, and "
+            f"a matrix of shape {tuple(shape)} has a whole rank between 1 and {min(shape)}, and "
             f"{rank} was asked for; change the rank or the shape."
         )
     left_key, right_key = jax.random.split(key)

@@ -68,22 +68,24 @@ def minimum_distance_exponent(gamma: float, depth: int) -> Array:
     """
     power, deep = _checked(gamma), whole("depth", depth, 2)
     if power <= 1 - 1 / deep:
-        return np.asarray(-power / 2)
+        return np.asarray(-power / 2 + 0.0)
     return np.asarray(min(0.0, -(1 - power) * (deep - 1) / 2) + 0.0)
 
 
 def regime(depth: int, gamma: _Gamma) -> Regime:
     """Which dynamics a wide network with a Gaussian start of variance width^{−γ} falls into.
 
-    `regime`: "lazy" for γ < 1, where the nearest minimum comes nearer as the width grows and the
-    network stays linear in its parameters; "critical" at γ = 1; "saddle_to_saddle" for γ > 1,
-    where the nearest saddle comes nearer and learning goes from one to the next.
+    `regime`: "lazy" for γ < 1, where the nearest minimum is nearer than the nearest saddle by a
+    power of the width and the network stays linear in its parameters; "critical" at γ = 1, both at
+    a distance of order 1; "saddle_to_saddle" for γ > 1, where the nearest saddle comes nearer as
+    the width grows and learning goes from one to the next.
     `saddle_distance_exponent`: `(1 − γ)/2`, the power of the width at which the nearest saddle
     lies.
     `minimum_distance_exponent`: `−γ/2` up to `1 − 1/L`, `−(1 − γ)(L − 1)/2` up to 1, then 0, that
-    of the nearest global minimum.
+    of the nearest global minimum. For γ < 0 both move away.
 
-    `depth` L at least 2; `gamma` γ any number, 1 the usual scale. Assumes hidden layers of one
+    `depth` L at least 2; `gamma` γ any number, 1 the usual scale; for γ < 0 entries grow with the
+    width, and it is the start's own product that has to be undone. Assumes hidden layers of one
     width w → ∞, with the numbers of inputs and outputs fixed. Raises InputError for arguments out
     of range. Source: jacot2021.1.
 

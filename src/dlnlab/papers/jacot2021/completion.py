@@ -17,7 +17,7 @@ from dlnlab.claims import Claim, Verdict
 from dlnlab.dynamics import GreedyGrowth
 from dlnlab.experiment import Experiment
 from dlnlab.initialization import gaussian
-from dlnlab.networks import chain
+from dlnlab.networks import chain, require_width
 from dlnlab.observables import loss, singular_values, test_loss
 from dlnlab.papers.jacot2021.greedy import neurons
 from dlnlab.plotting import COLORS, Axes, Figure, Line2D, legend_above, panels, with_axes
@@ -49,6 +49,7 @@ def build(
     `descent` starts from Gaussian layers of variance width^{−γ} in every layer, `greedy` growth
     from zero with neurons of the given weight, whatever γ. The seed draws matrix, mask and start.
     """
+    require_width(width, RANK)
     matrix, mask, drawn = jax.random.split(jax.random.key(seed), 3)
     whole = low_rank(matrix, (SIZE, SIZE), RANK, float) / 4
     task = observed(mask, whole, fraction)

@@ -6,7 +6,9 @@ this ray the time is known. Other starts of the same norm are later, since none 
 come to the same speed, with singular values as far apart as here; beyond two layers a start may
 also leave along another pair, and more slowly (see `first_escape`).
 
-Time is in units of that of the ray, t* (to the norm 1 at L = 2, to its blow-up beyond).
+Time is in units of that of the ray, t* (to the norm 1 at L = 2, to its blow-up beyond). A run ends
+at the first saddle: on the ray, which the flow never leaves, for good. Departures that are rounding
+(below 1e-15) are not drawn.
 """
 
 from typing import Annotated, Literal
@@ -21,9 +23,19 @@ from dlnlab.dynamics.base import Flow
 from dlnlab.errors import InputError
 from dlnlab.experiment import Bound, Experiment
 from dlnlab.initialization import gaussian
-from dlnlab.networks import chain
+from dlnlab.networks import chain, require_width
 from dlnlab.observables import escape_alignment, escape_rate, loss, parameter_norm
-from dlnlab.plotting import COLORS, Axes, Figure, Line2D, legend_above, panels, with_axes
+from dlnlab.plotting import (
+    COLORS,
+    FAINT,
+    Axes,
+    Figure,
+    Line2D,
+    key,
+    legend_above,
+    panels,
+    with_axes,
+)
 from dlnlab.plotting import measured as measured_line
 from dlnlab.plotting import predicted as predicted_line
 from dlnlab.problem import Problem
@@ -68,6 +80,7 @@ def build(
     """
     if not targets:
         raise InputError("a target has one singular value or more, and none was given; name them.")
+    require_width(width, len(targets))
     bases, drawn = jax.random.split(jax.random.key(seed))
     left, right = jax.random.orthogonal(bases, len(targets), (2,))
     values = jnp.asarray(targets)
@@ -81,10 +94,10 @@ def build(
     return Run(problem, ScaledFlow(unit=_unit(scale, depth, values[top])), of_norm(params, scale))
 
 
-def on_ray(problem: Problem, key: Key[Array, ""], left: Array, right: Array) -> Params:
+def on_ray(problem: Problem, drawn: Key[Array, ""], left: Array, right: Array) -> Params:
     """Layers `q_l q_{l−1}ᵀ` from v to u, with random unit vectors in between."""
     (shapes,) = problem.network.shapes
-    keys = jax.random.split(key, len(shapes))
+    keys = jax.random.split(drawn, len(shapes))
     inner = [jax.random.normal(k, (s[0],)) for k, s in zip(keys, shapes[:-1], strict=False)]
     ends = [right, *(q / jnp.linalg.norm(q) for q in inner), left]
     return (tuple(jnp.outer(b, a) for a, b in zip(ends, ends[1:], strict=False)),)
@@ -126,7 +139,7 @@ def _speed(coords: dict[str, Any], measured: xr.Dataset) -> dict[str, Any]:
 
 EXPERIMENT = Experiment(
     build,
-    title="The first escape from the origin",
+    title="The first escape, from the origin to the first saddle",
     time=20.0,
     schedule=logarithmic(150) | linear(401),
     observe=(loss, parameter_norm, escape_rate, escape_alignment),
@@ -191,7 +204,7 @@ def ray_unit(measured: xr.Dataset) -> xr.DataArray:
     """t*, a unit of the recorded time, as theory has it."""
     strength = max(map(float, str(measured.targets.values).split(",")))
     return xr.apply_ufunc(
-        lambda depth, scale: float(escape_time(strength, int(depth), float(scale))),
+        lambda depth, scale: float(escape_time(strength, int(depth), float(scale), stretch=True)),
         measured.depth,
         measured.scale,
         vectorize=True,
@@ -343,7 +356,7 @@ def _norms(ax: Axes, one: xr.Dataset, depth: int) -> list[Line2D]:
             if start == "ray":
                 break
     strength = max(map(float, str(one.targets.values).split(",")))
-    unit = float(escape_time(strength, depth, scale))
+    unit = float(escape_time(strength, depth, scale, stretch=True))
     times = np.linspace(0, 1 if depth == 2 else 1 - 1e-9, 4000)
     ray = norm_on_ray(times * unit, scale, strength, depth)
     lines.append(predicted_line(ax, times, ray, r"$\dot r = s^* r^{L-1}$"))
@@ -357,14 +370,24 @@ def _norms(ax: Axes, one: xr.Dataset, depth: int) -> list[Line2D]:
 NAMES = {"ray": "optimal ray", "gaussian": "Gaussian starts"}
 
 
+MARKERS = "os^D"
+ROUNDING = 4 * float(np.finfo(np.float64).eps)
+"""A departure below this is how far 1 itself rounds."""
+
+
 def _departures(ax: Axes, measured: xr.Dataset, predicted: xr.Dataset) -> None:
     found = shortfall(measured, predicted)
-    for depth, marker in zip(measured.depth.values, "os^D", strict=False):
+    for depth, marker in zip(measured.depth.values, MARKERS, strict=False):
         for start, color in zip(measured.start.values, COLORS, strict=False):
             some = found.sel(depth=depth, start=start)
-            middle = some.median("seed", skipna=False).clip(min=1e-16)
-            ax.plot(some.scale, middle, color=color, marker=marker, ms=4, label=f"L = {depth}")
+            middle = some.median("seed", skipna=False)
+            ax.plot(some.scale, middle.where(middle > ROUNDING), color=color, marker=marker, ms=4)
     ax.set(xscale="log", yscale="log", xlabel="norm of the start α", title="departure from s*")
     ax.set_ylabel(r"$1 - \max\,(\dot r/r^{L-1})/s^*$")
-    marks = {str(line.get_label()): line for line in ax.get_lines()}
-    ax.legend(list(marks.values()), list(marks), loc="lower right")
+    ax.set_xticks(found.scale.values)
+    ax.margins(x=0.08)
+    marks = [
+        key(f"L = {depth}", FAINT, marker=marker, markersize=4)
+        for depth, marker in zip(measured.depth.values, MARKERS, strict=False)
+    ]
+    ax.legend(handles=marks, loc="lower right")

@@ -19,7 +19,7 @@ from dlnlab.dynamics.base import Flow
 from dlnlab.experiment import Experiment
 from dlnlab.frechet import frechet_distance
 from dlnlab.initialization import gaussian
-from dlnlab.networks import chain
+from dlnlab.networks import chain, require_width
 from dlnlab.observables import end_to_end, loss
 from dlnlab.papers.jacot2021.escape import of_norm, on_ray
 from dlnlab.plotting import COLORS, Axes, Figure, panels, with_axes
@@ -70,6 +70,8 @@ def build(
     Of `one neuron` in each hidden layer they lie on the optimal ray, else they are Gaussian. The
     seed draws them; the target is the same for all.
     """
+    if network == "full":
+        require_width(width, len(STRENGTHS))
     left, right = jax.random.orthogonal(jax.random.key(7), 4, (2,))
     values = jnp.array((*STRENGTHS, 0.0))
     whole = left * values @ right.T

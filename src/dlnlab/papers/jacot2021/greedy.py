@@ -6,8 +6,13 @@ nothing. In the space of products, free of time, the Fréchet distance of the tw
 power of α, where all of the target is observed and where a part of it is. Paths are drawn in the
 plane of the origin, the first saddle and the end.
 
-In completion the exponent is smaller. On one matrix of the first ten growth stays, within these
-steps, with two neurons at half a per cent of the first cost, where the flow goes on.
+In completion the exponent is smaller, a quarter, and not all pairs come together. From the smallest
+scale two of sixteen end apart (farther than a twentieth of the target's norm; the legend counts
+them): on one matrix growth rests, within these steps, with two neurons at half a per cent of the
+first cost, while the flow finds a minimum with a third singular value; on the other the flow's
+third singular value is smaller and shrinks with α. Three paths of sixteen are still farther apart
+than a fifth of that norm somewhere on the way. The claim is about the mean over all of them; the
+middle panel shows the first that ends with the flow.
 """
 
 from typing import Annotated, Literal
@@ -22,9 +27,9 @@ from dlnlab.dynamics import GreedyGrowth
 from dlnlab.experiment import Experiment
 from dlnlab.frechet import frechet_distance
 from dlnlab.initialization import gaussian
-from dlnlab.networks import chain
+from dlnlab.networks import chain, require_width
 from dlnlab.observables import end_to_end, loss, observable
-from dlnlab.plotting import COLORS, Axes, Figure, key, legend_above, panels, with_axes
+from dlnlab.plotting import COLORS, INK, Axes, Figure, key, legend_above, panels, style, with_axes
 from dlnlab.plotting import predicted as predicted_line
 from dlnlab.problem import Problem
 from dlnlab.run import Run
@@ -36,7 +41,7 @@ from dlnlab.typing import Any, Params, Scalar
 Algorithm = Literal["flow", "greedy"]
 Observed = Literal["all", "part"]
 
-SIZE = 5
+SIZE, STRENGTHS = 5, (2.0, 1.0)
 MASK = np.fliplr(np.eye(SIZE)) == 0
 """Where only a part is observed, the other diagonal is not."""
 
@@ -62,9 +67,10 @@ def build(
     have deviation α, of full width, so that growth has nothing to add; growth starts from zero. The
     seed draws target and start.
     """
+    require_width(width, len(STRENGTHS))
     bases, drawn = jax.random.split(jax.random.key(seed))
     left, right = jax.random.orthogonal(bases, SIZE, (2,))
-    whole = left * jnp.array((2.0, 1.0, 0.0, 0.0, 0.0)) @ right.T
+    whole = left * jnp.pad(jnp.array(STRENGTHS), (0, SIZE - len(STRENGTHS))) @ right.T
     task = Completion(whole, MASK if observed == "part" else np.ones_like(MASK))
     problem = Problem(chain((SIZE, *(width,) * (depth - 1), SIZE)), task)
     params = gaussian(problem.network, drawn, std=scale)
@@ -124,6 +130,18 @@ def _exponent(measured: xr.Dataset, observed: str) -> Verdict:
     return Verdict.mean_at_least(found if ended else found * np.nan, 0.0)
 
 
+def ends_apart(measured: xr.Dataset, observed: str) -> Any:
+    """For each seed whether growth and flow from the smallest scale end farther apart than `APART`
+    of the target's norm."""
+    measured, _ = with_axes(measured, xr.Dataset(), AXES)
+    place = {"observed": observed, "scale": measured.scale.min()}
+    ends = measured.end_to_end.sel(place).isel(step=-1)
+    gap = ends.sel(algorithm="flow") - ends.sel(algorithm="greedy")
+    size = np.sqrt((gap**2).sum(("output", "input"))).values
+    return size > APART * np.linalg.norm(STRENGTHS)
+
+
+APART = 0.05
 ENDED = 1e-2
 """A run counts as ended where its cost is below this share of its first."""
 
@@ -178,7 +196,8 @@ CLAIMS = (
     ),
     Claim(
         "jacot2021.4a",
-        "So it does in matrix completion.",
+        "In matrix completion it falls too, more slowly: its exponent is positive in the mean over "
+        "matrices and starts.",
         check_part,
         (SETTING, "20 of 25 entries observed"),
         statistical=True,
@@ -199,30 +218,41 @@ TITLES = {"all": "all observed", "part": "a part observed"}
 
 
 def plot(measured: xr.Dataset, predicted: xr.Dataset) -> Figure:
-    """Paths of the first seed in the plane of origin, first saddle and end, a panel for each task;
-    then the distances against α."""
+    """Paths of one seed in the plane of origin, first saddle and end, a panel for each task; then
+    the distances against α, of each seed and their geometric mean."""
     measured, _ = with_axes(measured, xr.Dataset(), AXES)
-    tasks = measured.observed.values
-    figure, axes = panels(1, len(tasks) + 1, height=2.7)
-    for ax, task in zip(axes, tasks, strict=False):
-        _plane(ax, measured.sel(observed=task).isel(seed=0))
-        ax.set(title=TITLES[str(task)], xlabel="towards the first saddle")
-        found = distances(measured, str(task))
-        color = COLORS[4 + list(tasks).index(task)]
-        axes[-1].plot(found.scale, found.values, color=color, lw=0.6)
-        label = f"{TITLES[str(task)]}: $\\alpha^{{{slopes(found).mean():.2f}}}$"
-        axes[-1].plot([], [], color=color, label=label)
+    tasks = [str(task) for task in measured.observed.values]
+    figure, axes = panels(1, len(tasks) + 1, height=2.9)
+    marks = []
+    for ax, task, color in zip(axes, tasks, COLORS[4:], strict=False):
+        apart = ends_apart(measured, task)
+        _plane(ax, measured.sel(observed=task).isel(seed=int(np.argmin(apart))))
+        ax.set(title=TITLES[task], xlabel="towards the first saddle")
+        found = distances(measured, task)
+        axes[-1].plot(found.scale, found.values, color=color, lw=0.5, alpha=0.45)
+        middle = np.exp(np.log(found.values).mean(axis=1))
+        axes[-1].plot(found.scale, middle, "o-", color=color, ms=3.5)
+        marks.append(key(_told(task, found, apart), color, marker="o", markersize=3.5))
     axes[0].set_ylabel("towards the end")
     axes[-1].set(xscale="log", yscale="log", xlabel="α = ε", title="Fréchet distance")
-    axes[-1].set_ylim(bottom=4e-4)
-    axes[-1].legend(loc="lower right")
+    axes[-1].margins(x=0.1)
     scales = np.sort(measured.scale)[::-1]
     keys = [
         key(f"flow, α = {a:.0e}".replace("e-0", "e-"), c)
         for a, c in zip(scales, COLORS, strict=False)
     ]
-    legend_above(figure, [*keys, key("greedy", "#1f2328", linestyle="--", linewidth=1)], columns=5)
+    growth = key("greedy", INK, linestyle="--", linewidth=1)
+    legend_above(figure, [*keys, growth])
+    with style():
+        figure.legend(handles=marks, loc="outside lower left", ncols=2, borderaxespad=0.2)
     return figure
+
+
+def _told(task: str, found: xr.DataArray, apart: Any) -> str:
+    """The exponent of the distances of a task, if there is more than one scale, and how many
+    pairs end apart."""
+    power = f" ~ $\\alpha^{{{slopes(found).mean():.2f}}}$" if found.sizes["scale"] > 1 else ""
+    return f"{TITLES[task]}{power}, {apart.sum()} of {apart.size} end apart"
 
 
 def _plane(ax: Axes, runs: xr.Dataset) -> None:
@@ -239,4 +269,4 @@ def _plane(ax: Axes, runs: xr.Dataset) -> None:
         ax.plot(*(flow @ plane).T, color=color, lw=1.4)
     across, along = (path @ plane).T
     predicted_line(ax, across, along, "greedy")
-    ax.plot(*(path[[0, first, -1]] @ plane).T, "o", color="#1f2328", ms=3.5, zorder=4)
+    ax.plot(*(path[[0, first, -1]] @ plane).T, "o", color=INK, ms=3.5, zorder=4)

@@ -26,6 +26,7 @@ from dlnlab.plotting import (
     Axes,
     Figure,
     Line2D,
+    key,
     legend_above,
     panels,
     predicted_level,
@@ -94,8 +95,8 @@ def deviations(measured: xr.Dataset, predicted: xr.Dataset) -> xr.DataArray:
 
     NaN where there are fewer plateaus.
     """
-    said = predicted.plateau_loss.isel(learned=slice(0, -1)).rename(learned="plateau")
-    found = measured.plateau.isel(time=-1, plateau=slice(said.sizes["plateau"]))
+    said = predicted.plateau_loss.isel(learned=slice(0, -1)).rename(learned="level")
+    found = measured.plateau.isel(time=-1, level=slice(said.sizes["level"]))
     gap: xr.DataArray = abs(found / said - 1)
     return gap
 
@@ -110,7 +111,7 @@ def check_losses(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
 
 def check_falls(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
     """The largest ratio of a deviation at 1e-3 to that at 1e-2, the worst plateau of each run."""
-    gap = deviations(measured, predicted).max("plateau", skipna=False)
+    gap = deviations(measured, predicted).max("level", skipna=False)
     ratio = gap.sel(layer_scale=1e-3) / gap.sel(layer_scale=1e-2)
     return Verdict.at_most(float(ratio.max(skipna=False)), 0.5, sample_size=ratio.size)
 
@@ -119,8 +120,8 @@ def check_ranks(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
     """How many plateaus have another rank than their number, counted from 0."""
     count = predicted.sizes["learned"]
     ranks = measured.plateau_rank.isel(time=-1).sel(layer_scale=1e-3)
-    wrong = ranks.isel(plateau=slice(count)) != xr.DataArray(np.arange(count), dims="plateau")
-    more = (ranks.isel(plateau=slice(count, None)) >= 0).sum()
+    wrong = ranks.isel(level=slice(count)) != xr.DataArray(np.arange(count), dims="level")
+    more = (ranks.isel(level=slice(count, None)) >= 0).sum()
     return Verdict.at_most(float(wrong.sum() + more), 0, sample_size=int(wrong.size))
 
 
@@ -128,9 +129,9 @@ def check_norms(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
     """The largest gradient norm on a plateau over that of the slower escape beside it."""
     last = measured.isel(time=-1).sel(layer_scale=1e-3)
     count = predicted.sizes["learned"]
-    level = last.plateau_gradient_norm.isel(plateau=slice(count - 1))
-    after = last.plateau_escape_gradient_norm.isel(plateau=slice(count - 1))
-    beside = np.fmin(after, after.shift(plateau=1))
+    level = last.plateau_gradient_norm.isel(level=slice(count - 1))
+    after = last.plateau_escape_gradient_norm.isel(level=slice(count - 1))
+    beside = np.fmin(after, after.shift(level=1))
     return Verdict.at_most(
         float((level / beside).max(skipna=False)), 0.5, sample_size=int(level.size)
     )
@@ -187,15 +188,27 @@ def plot(measured: xr.Dataset, predicted: xr.Dataset) -> Figure:
             if float(level) > 0:
                 dashed = predicted_level(ax, float(level), r"$\frac{1}{2}\Sigma_{i>k}s_i^2$")
         ax.set(xscale="log", yscale="log", xlabel="time t", title=f"matrices, L = {depth}")
-        ax.set(xlim=(0.02, 2000), ylim=(1e-2, None))
+        _fit(ax, one.sel(depth=depth).loss)
     grid[0].set_ylabel("loss ℓ")
     _deviations(grid[-1], deviations(measured, predicted))
-    legend_above(figure, [*lines, dashed])
+    within = key(f"{100 * EXACT:.0f} % (right)", FAINT, linewidth=0.8)
+    legend_above(figure, [*lines, dashed, within])
     return figure
 
 
+SHOWN = 2e-4
+"""The loss is drawn down to this share of its first value."""
+
+
+def _fit(ax: Axes, loss: xr.DataArray) -> None:
+    """Axes from the start to where the last of the runs has left what is shown."""
+    first = float(loss.isel(time=1).max())
+    shown = loss.where(loss > SHOWN * first, drop=True).time
+    ax.set(xlim=(0.02, 2 * float(shown.max())), ylim=(SHOWN * first, 2 * first))
+
+
 def _deviations(ax: Axes, gap: xr.DataArray) -> None:
-    worst = gap.max("plateau", skipna=False).max("seed", skipna=False)
+    worst = gap.max("level", skipna=False).max("seed", skipna=False)
     for name, dashes in zip(worst.representation.values, ("o-", "s:"), strict=False):
         for depth, color in zip(worst.depth.values, COLORS[4:], strict=False):
             line = worst.sel(representation=name, depth=depth)
@@ -208,6 +221,8 @@ def _deviations(ax: Axes, gap: xr.DataArray) -> None:
                 lw=1.2,
                 label=f"{name}, L = {depth}",
             )
-    ax.axhline(EXACT, color=FAINT, lw=0.8)
+    ax.axhline(EXACT, color=FAINT, lw=0.8, zorder=1)
     ax.set(xscale="log", yscale="log", xlabel="scale α", title="deviation of the plateaus")
+    ax.set_ylabel("largest relative deviation")
+    ax.margins(x=0.08)
     ax.legend(fontsize=6.5, loc="lower right")

@@ -17,7 +17,7 @@ from dlnlab.claims import Claim, Verdict
 from dlnlab.dynamics import GradientFlow
 from dlnlab.experiment import Bound, Experiment
 from dlnlab.initialization import gaussian
-from dlnlab.networks import chain
+from dlnlab.networks import chain, require_width
 from dlnlab.observables import effective_rank, gradient_norm, loss
 from dlnlab.plateaus import SEPARATED, plateaus
 from dlnlab.plotting import COLORS, Figure, Line2D, legend_above, panels, predicted_level, with_axes
@@ -45,6 +45,7 @@ def build(
     The target is the diagonal of `targets`. The integrator tries `budget` steps, and what needs
     more ends as `exhausted`.
     """
+    require_width(width, len(targets))
     modes, identity = len(targets), jnp.eye(len(targets))
     task = Whitened(jnp.diag(jnp.array(targets)), basis=(identity, identity))
     problem = Problem(chain((modes, *[width] * (depth - 1), modes)), task)

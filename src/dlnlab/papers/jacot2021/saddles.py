@@ -175,7 +175,8 @@ def plot(measured: xr.Dataset, predicted: xr.Dataset) -> Figure:
         on = way.sel(learned=here.learned).values
         height = _field(here, "loss").values
         path = np.argsort(here["rank"].values[on])
-        ax.plot(here["rank"].values[on][path], height[on][path], color=COLORS[0], lw=1.0, zorder=1)
+        order = here["rank"].values[on][path], height[on][path]
+        ax.plot(*order, color=COLORS[0], lw=0.9, linestyle=":", zorder=1)
         for place in range(here.sizes["learned"]):
             color = COLORS[0] if on[place] else COLORS[1]
             rank, level = float(here["rank"][place]), float(height[place])
@@ -189,11 +190,14 @@ def plot(measured: xr.Dataset, predicted: xr.Dataset) -> Figure:
                 color=color,
                 fontsize=7.5,
             )
-        ax.set(title=f"L = {depth}", xlabel="modes learned", xlim=(-0.3, 3.5))
-        ax.set_xticks(range(int(said[..., 5].max()) + 1))
+        most = int(said[..., 5].max())
+        ax.set(title=f"L = {depth}", xlabel="modes learned", xlim=(-0.3, most + 0.5))
+        ax.set_ylim(-0.05 * height.max() - 0.05, 1.12 * height.max() + 0.05)
+        ax.set_xticks(range(most + 1))
     grid[0].set_ylabel("loss ℓ, with the index beside it")
     marks = [
-        key("strongest modes learned (on the way)", COLORS[0], marker="o", markersize=4),
+        key("strongest modes learned", COLORS[0], marker="o", markersize=4),
+        key("their order of learning, no path", COLORS[0], linestyle=":", linewidth=0.9),
         key("others", COLORS[1], marker="o", markersize=4),
         key("predicted", INK, marker="o", markersize=6.5, markerfacecolor="none"),
     ]

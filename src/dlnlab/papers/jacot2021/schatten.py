@@ -19,7 +19,7 @@ from dlnlab.dynamics.base import Map
 from dlnlab.errors import InputError
 from dlnlab.experiment import Bound, Experiment
 from dlnlab.initialization import gaussian, scaled_identity
-from dlnlab.networks import chain
+from dlnlab.networks import chain, require_width
 from dlnlab.observables import loss, parameter_norm, singular_values
 from dlnlab.plotting import COLORS, FAINT, INK, Axes, Figure, key, legend_above, panels, with_axes
 from dlnlab.plotting import predicted as predicted_line
@@ -66,11 +66,7 @@ def build(
     """
     if not targets:
         raise InputError("a target has one singular value or more, and none was given; name them.")
-    if width < len(targets):
-        raise InputError(
-            f"width is {width}, and a target of {len(targets)} modes needs as many hidden units; "
-            "raise it."
-        )
+    require_width(width, len(targets))
     bases, drawn = jax.random.split(jax.random.key(seed))
     left, right = jax.random.orthogonal(bases, len(targets), (2,))
     values = jnp.asarray(targets)

@@ -18,6 +18,7 @@ from dlnlab.theory.escape.saddles import (
 )
 from dlnlab.theory.escape.timing import (
     escape_time,
+    final_norm,
     learning_times,
     mode_overlaps,
     norm_on_ray,
@@ -41,6 +42,7 @@ __all__ = [
     "escape_direction",
     "escape_speed",
     "escape_time",
+    "final_norm",
     "learning_order",
     "learning_threshold",
     "learning_times",

@@ -66,7 +66,7 @@ def escape_direction(negative_gradient: ArrayLike, hidden: Sequence[int]) -> tup
     )
 
 
-@prediction("escape_speed", symbol="s*", source="jacot2021.2")
+@prediction("first_escape_rate", symbol="s*", source="jacot2021.2")
 def escape_speed(strength: float, depth: int) -> Array:
     """The speed at which a network leaves the origin along its fastest direction.
 

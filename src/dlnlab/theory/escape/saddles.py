@@ -67,17 +67,18 @@ def plateau_loss(targets: ArrayLike) -> Array:
 
     `ℓ_k = ½ Σ_{i>k} s_i²`, the loss with the k strongest modes learned.
 
-    `targets` s_i [mode] at or above zero, in any order, one above. Returns [k], k = 0, …, r for the
-    r modes above zero. Of modes of equal strength, which are learned together from equal starts,
-    those in between are passed without a rest. Assumes the half-square loss of white inputs.
+    `targets` s_i [mode] at or above zero, in any order, one above. Returns the losses for k = 0 and
+    at the end of each group of `learning_order`: modes of equal strength are learned at once, and
+    there is no rest between them. Assumes the half-square loss of white inputs.
     Raises InputError for targets out of range. Source: jacot2021.3.
 
     >>> plateau_loss([1.0, 3.0, 2.0]).tolist()
     [7.0, 2.5, 0.5, 0.0]
+    >>> plateau_loss([3.0, 3.0, 1.0]).tolist()
+    [9.5, 0.5, 0.0]
     """
-    goals = checked_targets(targets)
-    left = np.concatenate([[0.0], np.sort(goals[goals > 0])])
-    return np.asarray(np.cumsum(left**2)[::-1] / 2)
+    strengths, counts = np.unique(checked_targets(targets), return_counts=True)
+    return np.asarray(np.cumsum(np.append(0.0, (counts * strengths**2)[strengths > 0]))[::-1] / 2)
 
 
 def _checked_point(

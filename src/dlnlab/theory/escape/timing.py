@@ -19,6 +19,9 @@ from dlnlab.theory.base import Assumption, Prediction, prediction
 from dlnlab.theory.escape.direction import checked_depth, escape_speed
 from dlnlab.theory.modes.flow import flow_time
 
+LINEAR = 0.5
+"""Up to this share of what is to be learned a cost counts as linear in the product."""
+
 
 def ray_value(norm: ArrayLike, depth: int) -> Array:
     """The singular value of the product where all layers have one value: `σ = (r/√L)^L`.
@@ -38,6 +41,19 @@ def ray_value(norm: ArrayLike, depth: int) -> Array:
             "below the smallest float; raise it."
         )
     return np.asarray(values)
+
+
+def final_norm(strength: float, depth: int) -> float:
+    """The norm at which the ray ends, where the product is s_1: `√L s_1^{1/L}`.
+
+    `strength` s_1 > 0; `depth` L at least 2. Assumes the half-square loss of white inputs. Raises
+    InputError for arguments out of range. Source: jacot2021.2.
+
+    >>> round(final_norm(2.0, 2), 12)
+    2.0
+    """
+    deep = checked_depth(depth)
+    return float(deep**0.5 * positive_number("strength", strength) ** (1 / deep))
 
 
 def norm_on_ray(time: ArrayLike, start: float, strength: float, depth: int) -> Array:
@@ -68,6 +84,14 @@ def _level_below(start: float, level: float | None, depth: int) -> float:
     return max(0.0, begin / goal - 1)
 
 
+def _share_at_level(strength: float, depth: int, start: float, level: float | None = None) -> float:
+    deep = checked_depth(depth)
+    goal = _level(level, deep)
+    if goal == np.inf:  # the blow-up is no norm that is to be reached
+        return 0.0
+    return float(ray_value(goal, deep)) / positive_number("strength", strength)
+
+
 def _level(level: float | None, depth: int) -> float:
     if level is None:
         return 1.0 if depth == 2 else float("inf")
@@ -77,7 +101,15 @@ def _level(level: float | None, depth: int) -> float:
 @prediction(
     "escape_time",
     symbol="t*",
-    assumes=(Assumption("starts_below", "the start lies below the level", _level_below),),
+    assumes=(
+        Assumption("starts_below", "the start lies below the level", _level_below),
+        Assumption(
+            "linear",
+            "at the level the product is well below s_1, where it ends (as a share of s_1)",
+            _share_at_level,
+            LINEAR,
+        ),
+    ),
     source="jacot2021.2",
 )
 def escape_time(strength: float, depth: int, start: float, level: float | None = None) -> Array:
@@ -89,10 +121,12 @@ def escape_time(strength: float, depth: int, start: float, level: float | None =
 
     `strength` s_1 > 0 the largest singular value of −∇C(0); `depth` L at least 2; `start` r_0 > 0
     and `level` r_1 are norms of all parameters; without a level r_1 is 1 for L = 2 and ∞ beyond.
-    In units of step × learning rate. Assumes the optimal ray, a cost that is linear in the product
-    (`ray_value(r)` well below s_1) and a start below the level (stretched: a time before the
-    start). Raises InputError for arguments out of range and a time beyond the largest float.
-    Source: jacot2021.2.
+    In units of step × learning rate. Assumes the optimal ray; a cost that is linear in the product
+    up to the level, where `ray_value(r_1)` is at most half of s_1: on the ray the norm ends at
+    `√L s_1^{1/L}`, and at L = 2 the true time is longer by `−ln(1 − r_1²/(2s_1))/(2s_1)`, at most
+    `0.35/s_1`, a third of the time in which the norm grows by e; and a start below the level
+    (stretched: a time before the start). Raises InputError for arguments out of range and a time
+    beyond the largest float. Source: jacot2021.2.
 
     >>> float(escape_time(3.0, 2, 1e-3).round(6)), float(escape_time(3.0, 4, 1e-3).round(6))
     (2.302585, 666666.666667)
