@@ -427,7 +427,7 @@ def _against_gamma(ax: Axes, measured: xr.Dataset, predicted: xr.Dataset) -> Non
     gamma, depth = measured.gamma.values, int(measured.depth.max())
     fine = np.union1d(np.linspace(gamma.min(), gamma.max(), 61), gamma)
     of = {
-        SADDLE: (COLORS[4], saddle_distance_exponent),
+        SADDLE: (COLORS[4], lambda g: saddle_distance_exponent(g)),
         MINIMUM: (COLORS[5], lambda g: minimum_distance_exponent(g, depth)),
     }
     for name, (color, exponent) in of.items():
