@@ -114,7 +114,7 @@ def limit(ratios, powers):
 
 
 @pytest.mark.parametrize(
-    ("depth", "seeds", "gamma"), [(2, 1000, 0.5), (2, 1000, 1.5), (3, 100, 0.5)]
+    ("depth", "seeds", "gamma"), [(2, 1000, 0.5), (2, 1000, 1.5), (3, 200, 0.5)]
 )
 def test_the_number_before_the_power_of_the_saddle(depth, seeds, gamma):
     """One input and one output, where the nearest saddle is known: one layer cuts at the cost of 1,
