@@ -693,6 +693,14 @@ PREDICTION_EXAMPLES: dict[str, Example] = {
     "regularised_values": Example({"targets": [1.0, 0.3], "depth": 3, "weight_decay": 0.1}),
     "saddle_distance_exponent": Example({"gamma": 1.5}),
     "minimum_distance_exponent": Example({"gamma": 0.8, "depth": 4}),
+    "saddle_distance": Example(
+        {"gamma": 1.5, "width": 64, "depth": 3, "strengths": [2.0, 1.0]},
+        {"off_one": {"gamma": 1.0}},
+    ),
+    "minimum_distance": Example(
+        {"gamma": 0.8, "width": 64, "depth": 3, "strengths": [2.0, 1.0]},
+        {"off_one": {"gamma": 1.0}},
+    ),
     "two_layer_value": Example({"time": [0.0, 1.0], "start": 0.1, "target": 1.0, "gap": -0.5}),
     "balanced_values": Example(
         {"layers": [np.diag([1.0, 0.5]), np.diag([1.0, 0.5])], "target": np.diag([3.0, 2.0])},

@@ -5,7 +5,15 @@ import pytest
 from scipy.sparse.linalg import eigsh
 
 from dlnlab.errors import InputError
-from dlnlab.theory.regimes import minimum_distance_exponent, regime, saddle_distance_exponent
+from dlnlab.theory.regimes import (
+    minimum_distance,
+    minimum_distance_corrections,
+    minimum_distance_exponent,
+    regime,
+    saddle_distance,
+    saddle_distance_corrections,
+    saddle_distance_exponent,
+)
 
 WIDTHS = np.array([12, 24, 48, 96])
 
@@ -95,6 +103,108 @@ def test_the_nearest_saddle(depth, gamma):
     judge(fitted, error, float(saddle_distance_exponent(gamma)))
 
 
+def limit(ratios, powers):
+    """The limit of the mean of `ratios[width][seed]` as w → ∞, corrected by these powers of 1/w,
+    and its standard error."""
+    ratios = np.asarray(ratios)
+    design = np.stack([np.ones(len(WIDTHS)), *(WIDTHS**-p for p in powers)], axis=1)
+    errors = ratios.std(axis=1, ddof=1) / np.sqrt(ratios.shape[1])
+    weighted = np.linalg.pinv(design / errors[:, None])
+    return (weighted @ (ratios.mean(axis=1) / errors))[0], np.linalg.norm(weighted[0])
+
+
+@pytest.mark.parametrize(
+    ("depth", "seeds", "gamma"), [(2, 1000, 0.5), (2, 1000, 1.5), (3, 200, 0.5)]
+)
+def test_the_number_before_the_power_of_the_saddle(depth, seeds, gamma):
+    """One input and one output, where the nearest saddle is known: one layer cuts at the cost of 1,
+    two at that of 1/2. Numbers of 1, 3/2 and 2 differ by a quarter or more."""
+    rng = np.random.default_rng(depth)
+    squares = [
+        [
+            (to_nearest_saddle(start(rng, w, depth, gamma, ends=1)) ** 2)
+            / float(saddle_distance(gamma, w, depth, [1.0])) ** 2
+            for _ in range(seeds)
+        ]
+        for w in WIDTHS
+    ]
+    found, error = limit(squares, saddle_distance_corrections(gamma, depth)[: depth - 1])
+    assert 5 * error < 0.25
+    assert abs(found - 1) <= 5 * error
+
+
+@pytest.mark.parametrize(("depth", "gamma"), [(2, 0.25), (2, 0.8), (3, 0.5), (3, 0.8), (4, 0.7)])
+def test_the_number_before_the_power_of_the_linearised_minimum(depth, gamma):
+    """The target is of the size of the start's product at these widths: both terms count."""
+    strengths = WIDTHS[2] ** ((depth - 1 - depth * gamma) / 2) * np.array([2.0, 1.0])
+    rng = np.random.default_rng(depth)
+    squares = [
+        [
+            to_nearest_minimum(start(rng, w, depth, gamma), np.diag(strengths)) ** 2
+            / float(minimum_distance(gamma, w, depth, strengths)) ** 2
+            for _ in range(500)
+        ]
+        for w in WIDTHS
+    ]
+    found, error = limit(squares, [1.0])
+    assert 5 * error < 0.25
+    assert abs(found - 1) <= 5 * error
+
+
+def largest_overlap(layers):
+    """The maximum of `Σ_l q_l·W_l q_{l−1}` over unit vectors, those of both ends given."""
+    ends = np.eye(layers[0].shape[1])[0], np.eye(len(layers[-1]))[0]
+    frames = [ends[0], *(np.ones(len(layer)) for layer in layers[:-1]), ends[1]]
+    for _ in range(300):
+        for n in range(1, len(layers)):
+            pull = layers[n - 1] @ frames[n - 1] + layers[n].T @ frames[n + 1]
+            frames[n] = pull / np.linalg.norm(pull)
+    sides = zip(layers, frames, frames[1:], strict=False)
+    return sum(after @ layer @ before for layer, before, after in sides)
+
+
+@pytest.mark.parametrize("depth", [2, 3, 4])
+def test_what_a_start_above_one_has_of_the_nearest_minimum(depth):
+    """`(L − 1)√2 w^{(1−γ)/2}` of each singular vector: layers that fit, q s^{1/L} q', are nearer by
+    twice that times s^{1/L} in the square, which is the slope of `minimum_distance` at x = 0."""
+    rng, gamma, seeds = np.random.default_rng(depth), 1.5, 20
+    ratios = [
+        [
+            largest_overlap(start(rng, w, depth, gamma)) / w ** ((1 - gamma) / 2)
+            for _ in range(seeds)
+        ]
+        for w in WIDTHS
+    ]
+    found, error = limit(ratios, [1.0])
+    wide, strengths = 1e12, np.array([2.0, 1.0, 0.5])
+    least = depth * np.sum(strengths ** (2 / depth))
+    fall = 1 - float(minimum_distance(gamma, wide, depth, strengths)) ** 2 / least
+    share = fall / wide ** ((1 - gamma) / 2) * least / (2 * np.sum(strengths ** (1 / depth)))
+    assert 5 * error < 0.25 * share
+    # x is 1e-3 there, and what is of order x² beside it.
+    assert abs(found - share) <= 5 * error + 0.01 * share
+
+
+@pytest.mark.parametrize("depth", [2, 3, 5])
+@pytest.mark.parametrize("gamma", [0.3, 0.7, 0.9, 1.5, 2.0])
+def test_leading_orders_have_the_exponents(depth, gamma):
+    widths, strengths = (1e60, 1e80), [3.0, 0.2]
+    for distance, exponent in (
+        (saddle_distance, saddle_distance_exponent(gamma)),
+        (minimum_distance, minimum_distance_exponent(gamma, depth)),
+    ):
+        logs = np.log([float(distance(gamma, w, depth, strengths)) for w in widths])
+        assert np.diff(logs)[0] / (20 * np.log(10)) == pytest.approx(float(exponent), abs=1e-3)
+
+
+@pytest.mark.parametrize("gamma", [0.5, 0.8, 1.0, 1.5, 2.0, 2.5])
+def test_corrections_vanish_and_differ(gamma):
+    for powers in (saddle_distance_corrections(gamma, 3), minimum_distance_corrections(gamma, 3)):
+        assert min(powers) > 0
+        assert len(set(powers)) == len(powers)
+        assert list(powers) == sorted(powers)
+
+
 @pytest.mark.parametrize("depth", [2, 3, 4, 7])
 def test_exponents_are_continuous_and_turn_where_they_should(depth):
     turn = 1 - 1 / depth
@@ -123,3 +233,7 @@ def test_bad_input_is_refused_in_a_sentence():
         regime(1, 1.5)
     with pytest.raises(InputError, match="a single number is needed"):
         saddle_distance_exponent([1.0, 2.0])
+    with pytest.raises(InputError, match="not all zero"):
+        saddle_distance(1.5, 64, 3, [0.0, 0.0])
+    with pytest.raises(InputError, match="off_one|γ is not 1"):
+        minimum_distance(1.0, 64, 3, [1.0])
