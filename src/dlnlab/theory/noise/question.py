@@ -36,8 +36,8 @@ def noise(
 ) -> Noise:
     """One balanced mode under the differential equation of SGD: where noise peaks, where it rests.
 
-    `peak`: w/s at which the equation's diffusion D has a local maximum before the mode is learned; none where
-    the label noise is too large.
+    `peak`: w/s at which the equation's diffusion D has a local maximum before the mode is learned;
+    none where the label noise is too large.
     `peak_is_global`: whether D is nowhere larger up to w = s.
     `label_noise_peak_limit`: the ς/s from which on there is no such peak.
     `label_noise_global_limit`: the ς/s from which on D is larger at w = s than at the peak.
@@ -50,8 +50,8 @@ def noise(
     `D = (η/B)L²w^{4−4/L}[2(s − w)² + ς²]`, `y = Mx + ξ`, x ~ N(0, I), ξ ~ N(0, ς²I). `depth` L from
     2 on, `target` s > 0, `label_noise` ς, `batch_size` B. Without label noise all mass of the law
     is at w = s. Assumes an aligned, depth-balanced mode alone, and the stochastic differential
-    equation, which SGD follows for ηS ≪ 1, S = Ls^{2−2/L}: `sgd` says how well. Raises InputError for arguments out of range. Source:
-    corlouer2026.3, corlouer2026.4.
+    equation, which SGD follows for ηS ≪ 1, S = Ls^{2−2/L}: `sgd` says how well. Raises InputError
+    for arguments out of range. Source: corlouer2026.3, corlouer2026.4.
 
     >>> found = noise(4, 1.0, 1e-3, 0.2)
     >>> round(found.peak, 6), found.peak_is_global, round(found.stationary_mean, 6)
