@@ -505,6 +505,19 @@ def test_the_edge_of_the_variance_is_where_squares_stop_shrinking(batch):
     assert abs(squares.mean() - 1) < norm.isf(ALARMS / 6) * squares.std() / np.sqrt(len(draws))
 
 
+@pytest.mark.parametrize(("batch", "edge"), [(1, 0.3834), (4, 0.9), (10**6, 2.0)])
+def test_heavy_tails_of_sgd_are_told_from_the_edge_of_the_fourth_moment_on(batch, edge):
+    draws = np.random.default_rng(36).chisquare(batch, 200_000) / batch
+    told = []
+    for scaled in (0.9 * edge, 0.99 * edge, min(1.1 * edge, 0.999 * variance_edge(batch))):
+        fourth = (1 - scaled * draws) ** 4
+        told.append("single runs may diverge" in noise(2, 1.0, scaled / 2, 0.2, batch).sgd)
+        error = norm.isf(ALARMS / 9) * fourth.std() / np.sqrt(len(draws))
+        assert fourth.mean() + error > 1 if told[-1] else fourth.mean() - error < 1
+    assert not told[0]
+    assert told[-1] is (batch < 10**6)
+
+
 def test_where_sgd_is_not_its_equation_the_question_says_so():
     assert "no variance near the target" in noise(4, 1.0, 0.45, 0.2).sgd
     assert "lower learning_rate below 0.1667." in noise(4, 1.0, 0.45, 0.2).sgd

@@ -51,6 +51,16 @@ def sgd_variance_ratio(
     return 1 + scaled / 2 / (1 - scaled / batch_size - scaled / 2)
 
 
+def _tails(scaled: float, batch: int) -> str:
+    """What is to be added where `E(1 − ηS x̄²)⁴ ≥ 1`: fourth powers grow in the mean."""
+    moments = np.cumprod([1.0, *(1 + 2 * k / batch for k in range(4))])  # E(x̄²)^k, k = 0, …, 4
+    fourth = np.sum([1, -4, 6, -4, 1] * scaled ** np.arange(5.0) * moments)
+    # No batch has the edge below 0.38; at tiny ηS the sum is 1 to rounding.
+    if scaled < 0.1 or fourth < 1:
+        return ""
+    return ", and its tails are so heavy (no fourth moment) that single runs may diverge"
+
+
 def sgd_beside_equation(depth: int, target: float, learning_rate: float, batch_size: int) -> str:
     """One sentence: how far SGD itself is from its equation at a minimum.
 
@@ -62,7 +72,7 @@ def sgd_beside_equation(depth: int, target: float, learning_rate: float, batch_s
     if ratio is not None:
         return (
             f"at ηS = {scaled:.3g} the variance of SGD itself is {100 * (ratio - 1):.3g} % larger "
-            "at rest, for little label noise."
+            f"at rest, for little label noise{_tails(scaled, batch_size)}."
         )
     lower = np.format_float_positional(edge * learning_rate / scaled, 4, fractional=False, trim="-")
     exponent = minimum_exponent(depth, target, learning_rate, batch_size)
