@@ -82,8 +82,8 @@ def compare(
     but for those that change the time of a step.
 
     **Returns:** a Dataset over `dynamics`, the axes of the sweep and `time`:
-    `weight_distance` `‖θ − θ_1‖`, `product_distance` `‖W − W_1‖_F`, `loss_ratio` `ℓ/ℓ_1`
-    (NaN where either loss is rounding), and `loss`.
+    `weight_distance` `‖θ − θ_1‖` (NaN where parameters are not equally many), `product_distance`
+    `‖W − W_1‖_F`, `loss_ratio` `ℓ/ℓ_1` (NaN where either loss is rounding), and `loss`.
 
     **Raises:** `InputError` where the experiment has no such parameter, fewer than two dynamics are
     named, or their steps never meet.
@@ -209,7 +209,7 @@ def _distances(
         # Equal but for rounding, and labels must be equal.
         aligned = _in_time(measured).assign_coords(time=reference.time)
         apart = Distances(
-            _norm(aligned.parameters - reference.parameters),
+            _weight_distance(aligned, reference),
             _norm(aligned.end_to_end - reference.end_to_end),
             _ratio(aligned, reference),
             aligned.loss,
@@ -222,6 +222,13 @@ def _distances(
     whole["status"].attrs = dict(found[0].status.attrs)
     provenance = {key: found[0].attrs[key] for key in ("provenance", "source")}
     return whole.assign_attrs(title=experiment.title, compared_to=names[0], **provenance)
+
+
+def _weight_distance(one: xr.Dataset, reference: xr.Dataset) -> xr.DataArray:
+    """`‖θ − θ_1‖`; NaN where the parameters are not even equally many."""
+    if one.sizes["parameter"] != reference.sizes["parameter"]:
+        return xr.full_like(one.loss, np.nan, dtype=float)
+    return _norm(one.parameters - reference.parameters)
 
 
 def _ratio(one: xr.Dataset, reference: xr.Dataset) -> xr.DataArray:

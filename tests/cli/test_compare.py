@@ -10,7 +10,7 @@ import xarray as xr
 from rich.console import Console
 
 from dlnlab.cli import compare as summary_of
-from dlnlab.compare import _draw_apart, _ratio, compare
+from dlnlab.compare import _draw_apart, _ratio, _weight_distance, compare
 from dlnlab.errors import InputError
 from dlnlab.papers import load
 
@@ -141,6 +141,18 @@ def test_a_ratio_of_losses_that_are_rounding_is_not_told():
     ratio = _ratio(other, one)
     np.testing.assert_allclose(ratio[:2], [2, 10])
     assert np.isnan(ratio[2:]).all()
+
+
+def test_weights_of_another_number_have_no_distance():
+    one, other = (
+        xr.Dataset(
+            {"loss": ("time", np.ones(2)), "parameters": (("time", "parameter"), np.ones((2, n)))},
+            {"parameter": range(n)},
+        )
+        for n in (1, 2)
+    )
+    assert np.isnan(_weight_distance(one, other)).all()
+    assert (_weight_distance(other, other) == 0).all()
 
 
 def test_batches_and_their_equation_are_said_to_draw_apart(experiment):
