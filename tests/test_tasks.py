@@ -352,7 +352,6 @@ def test_fresh_batches_have_the_gradient_of_the_population_in_the_mean(noise):
     [
         (StochasticGradientDescent(0.1), small_problem, None, "the run has no key"),
         (StochasticGradientDescent(0.1, batch_size=8), small_problem, 0, "batch of 8 does not fit"),
-        (StochasticGradientDescent(0.1, batch_size=0), small_problem, 0, "1 sample or more"),
         (
             StochasticGradientDescent(0.1),
             lambda: Problem(Modes((2,), 1), Whitened(np.ones(1))),

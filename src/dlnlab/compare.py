@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
+from dlnlab.dynamics import Langevin, StochasticGradientDescent
 from dlnlab.errors import InputError
 from dlnlab.experiment import Experiment
 from dlnlab.observables import end_to_end, loss
@@ -25,6 +26,9 @@ PARAMETER = "dynamics"
 
 _ROUNDING = 1e-9
 """Times that differ by less, as a share of the whole, are one."""
+
+_ROUNDED = 50
+"""Residuals below so many units of rounding of the map have fewer than two digits."""
 
 Table = np.ndarray[Any, Any]
 
@@ -72,12 +76,14 @@ def compare(
     where the slowest clock (the one of fewest steps) is.
 
     **Arguments:** `dynamics` are values of the experiment's parameter of that name, a `Literal`;
-    by default all of them. The first is the one to which the others are compared. `steps` are those
-    of the slowest clock. Coordinates may be swept, but for those that change the time of a step.
+    by default all of them. The first is the one to which the others are compared. Those that draw
+    alike share their noise, seed by seed; descent on batches and its equation do not, which the
+    attribute `noise` then says. `steps` are those of the slowest clock. Coordinates may be swept,
+    but for those that change the time of a step.
 
     **Returns:** a Dataset over `dynamics`, the axes of the sweep and `time`:
-    `weight_distance` `‖θ − θ_1‖`, `product_distance` `‖W − W_1‖_F`, `loss_ratio` `ℓ/ℓ_1`,
-    and `loss`.
+    `weight_distance` `‖θ − θ_1‖` (NaN where parameters are not equally many), `product_distance`
+    `‖W − W_1‖_F`, `loss_ratio` `ℓ/ℓ_1` (NaN where either loss is rounding), and `loss`.
 
     **Raises:** `InputError` where the experiment has no such parameter, fewer than two dynamics are
     named, or their steps never meet.
@@ -91,7 +97,19 @@ def compare(
         one = dataclasses.replace(experiment, schedule=schedule, observe=_observed(), statistics=())
         point = {**coords, PARAMETER: plan.name}
         found.append(one.measure(**plan.extent, threads=threads, monitor=watched, **point))
-    return _distances(experiment, names, found)
+    made = _distances(experiment, names, found)
+    return made.assign_attrs(noise=_APART) if _draw_apart(experiment, names, coords) else made
+
+
+_APART = "batches and the differential equation draw different numbers from one seed"
+
+
+def _draw_apart(experiment: Experiment, names: tuple[str, ...], coords: dict[str, Any]) -> bool:
+    """Whether some of the dynamics draw batches and others the noise of their equation."""
+    with jax.enable_x64(True):
+        grids = [experiment.grid(**coords, **{PARAMETER: name}) for name in names]
+        kinds = [type(experiment.build(**points.point(0)).dynamics) for points in grids]
+    return {StochasticGradientDescent, Langevin} <= {*kinds}
 
 
 def _names(experiment: Experiment, dynamics: Sequence[str]) -> tuple[str, ...]:
@@ -191,9 +209,9 @@ def _distances(
         # Equal but for rounding, and labels must be equal.
         aligned = _in_time(measured).assign_coords(time=reference.time)
         apart = Distances(
-            _norm(aligned.parameters - reference.parameters),
+            _weight_distance(aligned, reference),
             _norm(aligned.end_to_end - reference.end_to_end),
-            aligned.loss / reference.loss,
+            _ratio(aligned, reference),
             aligned.loss,
             aligned.status,
         )
@@ -206,10 +224,24 @@ def _distances(
     return whole.assign_attrs(title=experiment.title, compared_to=names[0], **provenance)
 
 
+def _weight_distance(one: xr.Dataset, reference: xr.Dataset) -> xr.DataArray:
+    """`‖θ − θ_1‖`; NaN where the parameters are not even equally many."""
+    if one.sizes["parameter"] != reference.sizes["parameter"]:
+        return xr.full_like(one.loss, np.nan, dtype=float)
+    return _norm(one.parameters - reference.parameters)
+
+
+def _ratio(one: xr.Dataset, reference: xr.Dataset) -> xr.DataArray:
+    """`ℓ/ℓ_1` where neither is rounding: ℓ = ½‖W − M‖² is some ½‖50εW‖² at the least."""
+    unit = _ROUNDED * np.finfo(reference.end_to_end.dtype).eps
+    least = (unit * _norm(reference.end_to_end)) ** 2 / 2
+    return (one.loss / reference.loss).where((one.loss > least) & (reference.loss > least))
+
+
 _TOLD = {
     "weight_distance": ("‖θ − θ_1‖", "root of the sum of squares over all parameters"),
     "product_distance": ("‖W − W_1‖_F", "Frobenius norm of the difference of end-to-end maps"),
-    "loss_ratio": ("ℓ/ℓ_1", "loss over that of the first dynamics"),
+    "loss_ratio": ("ℓ/ℓ_1", "loss over that of the first dynamics, where neither is rounding"),
     "loss": ("ℓ", "half the squared residual"),
 }
 

@@ -1,13 +1,16 @@
 """`dln compare` and what it stands on."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
+from rich.console import Console
 
-from dlnlab.compare import compare
+from dlnlab.cli import compare as summary_of
+from dlnlab.compare import _draw_apart, _ratio, _weight_distance, compare
 from dlnlab.errors import InputError
 from dlnlab.papers import load
 
@@ -103,9 +106,67 @@ def test_the_command_answers_in_a_table_and_in_json(dln, place):
         assert written.weight_distance.dims == ("dynamics", "seed", "time")
 
 
+def test_each_point_of_a_sweep_has_rows_of_its_own():
+    rng = np.random.default_rng(0)
+    dims = ("dynamics", "batch_size", "seed", "time")
+    for batches in ([1.0, 1000.0], range(15)):
+        shape = (2, len(batches), 3, 2)
+        found = xr.Dataset(
+            {name: (dims, rng.normal(size=shape)) for name in summary_of._NUMBERS},
+            {"dynamics": ["descent", "noise"], "batch_size": batches, "time": [0.0, 1.0]},
+            {"compared_to": "descent"},
+        )
+        console = Console(width=120)
+        with console.capture() as said:
+            for part in summary_of.summary(load(PAIRED), found, None):
+                console.print(part)
+        assert "medians over 3 seeds" in said.get()
+        assert ("and 3 more points" in said.get()) is (len(batches) == 15)
+        for place, batch in enumerate(batches[:12]):
+            apart = found.weight_distance.values[1, place, :, -1]
+            (row,) = re.findall(rf"^{batch:g} +noise +(\S+)", said.get(), re.M)
+            assert row == f"{np.sort(apart)[1]:.6g}"
+
+
+def test_a_ratio_of_losses_that_are_rounding_is_not_told():
+    """A map of norm 3 is known to 7e-16, and the loss of such a residual is no number."""
+    losses = np.array([1.0, 1e-20, 1e-33, 1e-20])
+    others = np.array([2.0, 1e-19, 1e-31, 1e-33])
+    one, other = (
+        xr.Dataset(
+            {"loss": ("time", each), "end_to_end": (("time", "mode"), np.tile([2, 2, 1.0], (4, 1)))}
+        )
+        for each in (losses, others)
+    )
+    ratio = _ratio(other, one)
+    np.testing.assert_allclose(ratio[:2], [2, 10])
+    assert np.isnan(ratio[2:]).all()
+
+
+def test_weights_of_another_number_have_no_distance():
+    one, other = (
+        xr.Dataset(
+            {"loss": ("time", np.ones(2)), "parameters": (("time", "parameter"), np.ones((2, n)))},
+            {"parameter": range(n)},
+        )
+        for n in (1, 2)
+    )
+    assert np.isnan(_weight_distance(one, other)).all()
+    assert (_weight_distance(other, other) == 0).all()
+
+
+def test_batches_and_their_equation_are_said_to_draw_apart(experiment):
+    stationary = load("corlouer2026/stationary").experiment
+    assert _draw_apart(stationary, ("sgd", "equation"), {"depth": 2})
+    assert not _draw_apart(stationary, ("equation",), {"depth": 2})
+    assert not _draw_apart(experiment, ("flow", "noise"), {"seed": [0, 1]})
+
+
 def test_the_command_refuses_in_a_sentence(dln, tiny):
     said = dln("compare", tiny)
     assert said.status == 2
     assert "no parameter dynamics" in said.err
     assert dln("compare", PAIRED, "--dynamics", "flow").status == 2
-    assert "--dynamics" in dln("compare", PAIRED, "--help").out
+    told = " ".join(dln("compare", PAIRED, "--help").out.split())
+    assert "--dynamics" in told
+    assert "by default all its values are compared" in told

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from dlnlab import randomness
-from dlnlab.dynamics import Langevin, StochasticGradientDescent, batch_noise
+from dlnlab.dynamics import GreedyGrowth, Langevin, StochasticGradientDescent, batch_noise
 from dlnlab.errors import InputError
 from dlnlab.experiment import Experiment
 from dlnlab.networks import BalancedModes, Modes, Pathways, Perceptrons, product, square
@@ -22,7 +22,7 @@ from dlnlab.problem import Problem
 from dlnlab.run import Run
 from dlnlab.schedule import Schedule, linear
 from dlnlab.simulate import simulate
-from dlnlab.tasks import KURTOSIS, Samples, Whitened
+from dlnlab.tasks import KURTOSIS, Samples, Whitened, teacher_samples
 
 
 @pytest.fixture(autouse=True)
@@ -297,7 +297,22 @@ def test_the_same_run_alone_and_by_its_pieces():
         (lambda: Langevin(-0.1), "learning_rate must be 0 or more, and -0.1 was given"),
         (lambda: Langevin(0.1, time_step=0.0), "time_step must be above 0, and 0 was given"),
         (lambda: Langevin(0.1, batch_size=0.5), "batch_size must be 1 or more"),
+        (lambda: Langevin(0.1, noise="white"), "'gradient' or 'isotropic', and 'white' was given"),
+        (lambda: Langevin(0.1, scheme="milstein"), "and 'milstein' was given"),
+        (lambda: GreedyGrowth(0.1, by="walk"), "'descent' or 'flow', and 'walk' was given"),
+        (lambda: batches(replacement="bootstrap"), "'epochs' or 'with', and 'bootstrap'"),
+        (lambda: batches(replacement="With"), "and 'With' was given"),
+        (lambda: batches(batch_size=2.5), "whole number of 1 or more, and 2.5 was given"),
+        (lambda: batches(batch_size=0), "whole number of 1 or more, and 0 was given"),
+        (lambda: batches(batch_size=True), "and True was given"),
+        (lambda: batches(momentum=1.5), "between -1 and 1, and 1.5 was given"),
+        (lambda: batches(momentum=np.nan), "and nan was given"),
         (lambda: Whitened(np.eye(2), -0.1), "label_noise is a standard deviation"),
+        (lambda: Whitened(np.eye(2), np.nan), "0 or more and finite, and nan was given"),
+        (lambda: Whitened(np.eye(2), np.inf), "and inf was given"),
+        (lambda: noisy_sample(-0.3), "0 or more and finite, and -0.3 was given"),
+        (lambda: noisy_sample(np.nan), "and nan was given"),
+        (lambda: noisy_sample(0.1, "cauchy"), "no law of inputs 'cauchy'"),
         (lambda: Whitened(np.eye(2), inputs="cauchy"), "no law of inputs 'cauchy'"),
         (lambda: begin(Langevin(0.1), None), "the run has no key"),
         (lambda: begin(Langevin(0.1, scheme="weak_2")), "is for networks of modes"),
@@ -314,6 +329,14 @@ def test_impossible_noise_is_refused(make, told):
         make()
     assert "\n" not in str(error.value)
     assert str(error.value).endswith(".")
+
+
+def batches(**changed):
+    return StochasticGradientDescent(0.1, **changed)
+
+
+def noisy_sample(label_noise, law="gaussian"):
+    return teacher_samples(jax.random.key(0), jnp.eye(2), 3, label_noise, law=law)
 
 
 def begin(dynamics, key=0, modes=()):

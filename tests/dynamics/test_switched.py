@@ -16,6 +16,7 @@ from dlnlab.problem import Problem
 from dlnlab.run import Run
 from dlnlab.schedule import last, linear
 from dlnlab.simulate import simulate
+from dlnlab.simulate.clock import Clock, coordinates, of_run
 from dlnlab.tasks import Whitened
 
 
@@ -89,6 +90,17 @@ def test_coordinates_stand_over_the_axes_that_they_depend_on():
     np.testing.assert_allclose(swept.step_learning_rate[:, [0, 4, 5, 12]], told)
     lane = EXPERIMENT.measure(later=0.02, seed=2)
     np.testing.assert_array_equal(lane.loss, swept.loss.sel(later=0.02, seed=2))
+
+
+def test_a_run_that_ends_before_its_switch_says_so():
+    with jax.enable_x64(True):
+        runs = [build(later=rate) for rate in (0.01, 0.02)]
+    clock = Clock(np.concatenate([of_run(run).table[None] for run in runs]))
+    points = EXPERIMENT.grid(later=(0.01, 0.02))
+    for end, told in ((3, True), (5, True), (6, False)):
+        comment = coordinates(clock, points, np.array([0, end]))["time"][2].get("comment", "")
+        assert comment.startswith("the dynamics switches at step 5") is told
+        assert comment.endswith(f"ends at step {end}, before it does") is told
 
 
 def test_time_is_reached_in_as_many_steps_as_the_phases_need():

@@ -129,6 +129,18 @@ def test_every_claim_has_a_mutation_that_turns_it(data, module, claim: Claim):
     assert found["verdict"] == "fails", found
 
 
+@pytest.mark.parametrize(
+    ("dynamics", "silent", "told"),
+    [("sgd", "ends_at_zero", "--dynamics equation"), ("equation", "exponent", "--dynamics sgd")],
+)
+def test_what_is_predicted_of_sgd_is_not_said_of_its_equation(dynamics, silent, told):
+    said = collapse.EXPERIMENT.predict(xr.Dataset(), dynamics=dynamics, edge_ratio=2.0)
+    assert set(said) == {"ends_at_zero", "exponent"}
+    for name, value in said.items():
+        assert np.isnan(value) == (name == silent)
+        assert (told in value.attrs.get("broken", "")) == (name == silent)
+
+
 def test_a_law_at_another_step_size_fails(data):
     measured, predicted = data(stationary)
     (claim,) = (claim for claim in stationary.CLAIMS if claim.id == "corlouer2026.4")

@@ -34,6 +34,7 @@ from dlnlab.schema import Coordinate
 from dlnlab.simulate import Interrupted, grids, limits, record, simulate, tiles, workers
 from dlnlab.statistics import FirstRise, FirstTime, Lyapunov, Maximum, Outcome, Period
 from dlnlab.tasks import Whitened
+from dlnlab.theory import noise
 
 STRENGTHS = (1.0, 0.6, 0.3)
 TARGET = np.diag(STRENGTHS)
@@ -365,6 +366,17 @@ def test_modes_of_deep_networks_differentiate_as_shallow_ones_do():
                 base.UNROLLED_DEPTH = before
             for a, b in zip(jax.tree.leaves(deep), jax.tree.leaves(plain), strict=True):
                 np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-14)
+
+
+def test_a_prediction_is_no_observable_and_the_one_of_its_name_is_told():
+    for wrong, told in (
+        (noise.mode_diffusion, "holds mode_diffusion, a prediction of theory, and .* as dlnlab."
+         "observables.mode_diffusion"),
+        (noise.collapse_edge, "a prediction of theory, and .* those of dlnlab.observables"),
+    ):  # fmt: skip
+        with pytest.raises(InputError, match=told) as error:
+            limits.recorded((loss, wrong), ())
+        assert str(error.value).endswith(".")
 
 
 def test_what_is_recorded_may_be_listed_and_nothing_else():

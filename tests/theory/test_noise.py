@@ -283,6 +283,17 @@ def test_bad_weights_and_sizes_are_refused(change, words):
         mode_motion(**{**given, **change})
 
 
+@pytest.mark.parametrize("layers", [[np.eye(2)] * 2, (np.eye(2),), ((np.eye(2), np.eye(2)),)])
+@pytest.mark.parametrize("formula", [mode_drift, mode_diffusion, ito_drift, ito_parts])
+def test_layers_are_not_taken_for_values(layers, formula):
+    sizes = () if formula is mode_drift else (0.2, 0.1, 1)
+    with pytest.raises(InputError, match=r"pass balanced_values\(layers, target\)"):
+        formula(layers, [1.0, 0.5], 2, *sizes)
+    # Rows of values in time, as numbers or arrays, are none.
+    for rows in ([[0.5, 0.2]] * 3, [np.array([0.5, 0.2])] * 3, np.full((2, 3, 2), 0.5)):
+        formula(rows, [1.0, 0.5], 2, *sizes)
+
+
 def test_one_target_for_each_mode_is_needed():
     with pytest.raises(InputError, match="one target for each mode"):
         mode_drift([1.0, 2.0], [1.0, 2.0, 3.0], 2)

@@ -25,12 +25,14 @@ from dlnlab.theory.noise import (
     peak_share,
     peak_times,
     sample_distances,
+    sgd_variance_ratio,
     small_mode,
     small_mode_exponent,
     speed_peak,
     stationary_law,
     stationary_mean,
     stationary_variance,
+    variance_edge,
 )
 
 EPS = np.finfo(np.float64).eps
@@ -473,6 +475,57 @@ def test_the_exponent_at_the_minimum_is_that_of_its_recursion(scaled, batch):
             lambda x: mp.log(abs(1 - (x / root) ** 2)) * density(x), [0, root, 2 * root, 8, 20]
         )
     assert abs(wanted - exact) < 1e-8
+
+
+@pytest.mark.parametrize(("depth", "rate", "batch"), [(2, 0.1, 1), (3, 0.1, 2), (4, 0.01, 1)])
+def test_the_variance_of_sgd_exceeds_the_equation_s_as_said(depth, rate, batch):
+    """SGD of layers in NumPy, many chains, with little label noise."""
+    rng, level, lanes = np.random.default_rng(34), 0.01, 40_000
+    theta = np.ones(lanes)
+    for _ in range(int(8 / (rate * depth))):
+        squares = rng.chisquare(batch, lanes) / batch
+        labels = level * np.sqrt(squares / batch) * rng.normal(size=lanes)
+        theta = theta - rate * theta ** (depth - 1) * ((theta**depth - 1) * squares - labels)
+    spread = (theta**depth - 1) ** 2
+    error = spread.std() / np.sqrt(lanes)
+    equation = float(stationary_variance(depth, 1.0, level, rate, batch))
+    ratio = sgd_variance_ratio(depth, 1.0, rate, batch)
+    # What level² adds to either side is below 1e-3 of it.
+    assert abs(spread.mean() - ratio * equation) < norm.isf(ALARMS / 6) * error + 2e-3 * equation
+    assert ratio > 1 + 0.5 * rate * depth
+
+
+@pytest.mark.parametrize("batch", [1, 3, 50])
+def test_the_edge_of_the_variance_is_where_squares_stop_shrinking(batch):
+    edge = variance_edge(batch)
+    assert sgd_variance_ratio(2, 1.0, edge / 2, batch) is None
+    assert sgd_variance_ratio(2, 1.0, edge / 2 * (1 - 1e-6), batch) > 1e4
+    draws = np.random.default_rng(35).chisquare(batch, 400_000) / batch
+    squares = (1 - edge * draws) ** 2
+    assert abs(squares.mean() - 1) < norm.isf(ALARMS / 6) * squares.std() / np.sqrt(len(draws))
+
+
+@pytest.mark.parametrize(("batch", "edge"), [(1, 0.3834), (4, 0.9), (10**6, 2.0)])
+def test_heavy_tails_of_sgd_are_told_from_the_edge_of_the_fourth_moment_on(batch, edge):
+    draws = np.random.default_rng(36).chisquare(batch, 200_000) / batch
+    told = []
+    for scaled in (0.9 * edge, 0.99 * edge, min(1.1 * edge, 0.999 * variance_edge(batch))):
+        fourth = (1 - scaled * draws) ** 4
+        told.append("single runs may diverge" in noise(2, 1.0, scaled / 2, 0.2, batch).sgd)
+        error = norm.isf(ALARMS / 9) * fourth.std() / np.sqrt(len(draws))
+        assert fourth.mean() + error > 1 if told[-1] else fourth.mean() - error < 1
+    assert not told[0]
+    assert told[-1] is (batch < 10**6)
+
+
+def test_where_sgd_is_not_its_equation_the_question_says_so():
+    assert "no variance near the target" in noise(4, 1.0, 0.45, 0.2).sgd
+    assert "lower learning_rate below 0.1667." in noise(4, 1.0, 0.45, 0.2).sgd
+    assert "does not stay at the target" in noise(4, 1.0, 10.0, 0.2).sgd
+    # The edge of descent, ηS = 2, for a batch that is nearly the whole law.
+    assert "does not stay" in noise(2, 1.0, 1.005, 0.2, 10**6).sgd
+    assert "0.201 % larger" in noise(4, 1.0, 1e-3, 0.2).sgd
+    assert noise(4, 1.0, 1e-50, 0.2).sgd.startswith("at ηS = 4e-50")
 
 
 def test_sgd_from_a_small_start_grows_where_its_equation_collapses():

@@ -162,6 +162,12 @@ def test_passage_in_simulated_lanes():
         ({"edges": [0.0, 2.0, 1.0]}, "ascend"),
         ({"diffusion": lambda x: x}, "diffusion is not above 0"),
         ({"drift": lambda x: np.full_like(x, np.nan)}, "finite"),
+        ({"drift": -1.0}, r"write lambda x: -1.0 \+ 0 \* x"),
+        ({"diffusion": 2.0}, "diffusion is 2.0, and a function of x"),
+        ({"drift": lambda x: x[:1]}, "one number for each"),
+        ({"absorbing": True}, "absorbing is True, and two truths"),
+        ({"absorbing": (True,)}, "two truths"),
+        ({"absorbing": (0.5, True)}, "two truths"),
     ],
 )
 def test_bad_equations_are_refused(change, words):
@@ -176,6 +182,8 @@ def test_bad_questions_are_refused():
         evolve(made, np.ones(3), [1.0])
     with pytest.raises(InputError, match="do not ascend"):
         evolve(made, np.ones(120), [1.0, 0.5])
+    with pytest.raises(InputError, match="masses have the sum 2, and chances"):
+        survival(made, np.full(120, 2 / 120), [1.0])
     with pytest.raises(InputError, match="no end absorbs"):
         mean_passage_times(made)
     with pytest.raises(InputError, match="an end absorbs"):

@@ -1,5 +1,6 @@
 """`dln compare`: an experiment under several dynamics, from one start and with one noise."""
 
+import itertools
 import json as plain_json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from dlnlab.papers import Entry
 
 Shown = str | None
+_MOST_POINTS = 12
 _NUMBERS = ("weight_distance", "product_distance", "loss_ratio", "loss")
 
 
@@ -38,8 +40,10 @@ def compare(
 ) -> int:
     """Compare dynamics from one start and with one noise: how far apart they go.
 
-    The experiment has a parameter `dynamics`; a repeated --dynamics says which, the first being
-    that to which the others are compared. Its other coordinates are flags as of `dln run`.
+    For experiments that have a parameter `dynamics`, as `dln run ID --help` shows: by default all
+    its values are compared; a repeated --dynamics says which, the first being that to which the
+    others are compared. Its other coordinates are flags as of `dln run`. SGD and its differential
+    equation share the start, but from one seed draw different numbers.
     """
     from dlnlab.papers import load
 
@@ -106,17 +110,32 @@ def answer(entry: "Entry", found: "xr.Dataset") -> dict[str, Any]:
 
 
 def summary(entry: "Entry", found: "xr.Dataset", path: Path | None) -> Iterator[RenderableType]:
-    """A row for each dynamics: its distances at the end, of a sweep their medians and largest."""
+    """A row for each dynamics at each point of the sweep: its distances at the end, medians over
+    seeds."""
     yield Text(f"{entry.id} · {entry.experiment.title}", style="bold")
     yield Text(f"compared to {found.attrs['compared_to']}, at time {number(float(found.time[-1]))}")
     yield Text()
-    rows = table("dynamics", *(name.replace("_", " ") for name in _NUMBERS))
-    last = found.isel(time=-1)
-    for name in found.dynamics.values.tolist():
-        values = [last[quantity].sel(dynamics=name) for quantity in _NUMBERS]
-        rows.add_row(name, *(number(float(value.median())) for value in values))
-    yield rows
-    lanes = last.loss.size // last.sizes["dynamics"]
-    if lanes > 1:
-        yield Text(f"medians over {lanes:,} runs", style="dim")
+    yield from _rows(found)
+    seeds = found.sizes.get("seed", 1)
+    if seeds > 1:
+        yield Text(f"medians over {seeds:,} seeds", style="dim")
+    if "noise" in found.attrs:
+        yield Text(found.attrs["noise"], style="dim")
     yield Text("not written; add --out FILE.nc" if path is None else f"written to {path}")
+
+
+def _rows(found: "xr.Dataset") -> Iterator[RenderableType]:
+    last = found.isel(time=-1)
+    middle = last.median("seed") if "seed" in last.dims else last
+    axes = [str(dim) for dim in middle.loss.dims if dim != "dynamics"]
+    rows = table(*axes, "dynamics", *(name.replace("_", " ") for name in _NUMBERS))
+    places = list(itertools.product(*(range(middle.sizes[axis]) for axis in axes)))
+    for place in places[:_MOST_POINTS]:
+        point = middle.isel(dict(zip(axes, place, strict=True)))
+        where = [number(plain(point[axis].values)) for axis in axes]
+        for name in found.dynamics.values.tolist():
+            told = (point[quantity].sel(dynamics=name) for quantity in _NUMBERS)
+            rows.add_row(*where, name, *(number(plain(value.values)) for value in told))
+    yield rows
+    if len(places) > _MOST_POINTS:
+        yield Text(f"and {len(places) - _MOST_POINTS:,} more points; --json has all", style="dim")

@@ -43,6 +43,8 @@ def summary(
         yield _theory(entry.experiment.predict(measured, **points.fixed))
     yield Text()
     yield Text(_ending(measured, found))
+    if "comment" in measured.time.attrs:
+        yield Text(measured.time.attrs["comment"])
     yield Text(_written(*paths))
 
 

@@ -1,6 +1,9 @@
 """What a dynamics is: only its mathematics. The loops that drive it stand in `dlnlab.simulate`."""
 
 import abc
+import dataclasses
+import numbers
+import typing
 
 import equinox as eqx
 import jax
@@ -22,6 +25,7 @@ class Map(eqx.Module):
 
     def __check_init__(self) -> None:
         require_at_least("learning_rate", self.learning_rate, 0.0)
+        require_words(self)
 
     @abc.abstractmethod
     def init(self, problem: Problem, params: Params, key: Key[Array, ""] | None) -> Any:
@@ -59,6 +63,9 @@ class Flow(eqx.Module):
     # No field, so that flows with fields of their own need not state it.
     most_steps = MOST_SOLVER_STEPS
 
+    def __check_init__(self) -> None:
+        require_words(self)
+
     @abc.abstractmethod
     def velocity(self, problem: Problem, params: Params) -> Params:
         """The time derivative of the parameters."""
@@ -84,6 +91,33 @@ def require_at_least(name: str, given: Any, least: float, *, above: bool = False
         return
     need = f"above {least:g}" if above else f"{least:g} or more"
     raise InputError(f"{name} must be {need}, and {value:g} was given; choose such a number.")
+
+
+def require_words(dynamics: eqx.Module) -> None:
+    """Refuse a word that a field does not know: those that it knows stand in its `Literal`.
+
+    **Raises:** `InputError` where a field was given another.
+    """
+    for field in dataclasses.fields(dynamics):
+        words, given = typing.get_args(field.type), getattr(dynamics, field.name)
+        if typing.get_origin(field.type) is typing.Literal and given not in words:
+            raise InputError(
+                f"{field.name} is {' or '.join(map(repr, words))}, and {given!r} was given; "
+                "choose one of them."
+            )
+
+
+def require_whole(name: str, given: Any, least: int) -> None:
+    """Refuse what is no whole number from `least` on.
+
+    **Raises:** `InputError` where it is none.
+    """
+    whole = isinstance(given, numbers.Integral) and not isinstance(given, bool)
+    if not whole or given < least:
+        raise InputError(
+            f"{name} must be a whole number of {least} or more, and {given!r} was given; choose "
+            "such a number."
+        )
 
 
 def require_key(key: Key[Array, ""] | None) -> Key[Array, ""]:

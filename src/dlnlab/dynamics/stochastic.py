@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dlnlab.dynamics.base import Map, require_key
+from dlnlab.dynamics.base import Map, require_key, require_whole
 from dlnlab.dynamics.phases import Phase
 from dlnlab.errors import InputError
 from dlnlab.problem import Problem
@@ -33,17 +33,25 @@ class StochasticGradientDescent(Map):
     fresh: x of the task's law of inputs, `y = Mx + ξ` (online). The loss is half the mean squared
     error over the batch, so that its mean gradient is that of the task.
 
-    **Arguments:** `learning_rate` is η > 0, `batch_size` B, `momentum` is β (0 keeps no velocity),
-    `replacement` is `"epochs"` or `"with"`.
+    **Arguments:** `learning_rate` is η > 0, `batch_size` B, a whole number, `momentum` is β between
+    −1 and 1 (0 keeps no velocity), `replacement` is `"epochs"` or `"with"`.
 
-    **Raises:** `InputError` where the run has no key, or a batch is larger than the sample that it
-    is taken from in epochs.
+    **Raises:** `InputError` for arguments that are none of these, and where the run has no key, or
+    a batch is larger than the sample that it is taken from in epochs.
     """
 
     learning_rate: Scalar | float
     batch_size: int = eqx.field(static=True, default=1)
     momentum: float = eqx.field(static=True, default=0.0)
     replacement: Replacement = eqx.field(static=True, default="epochs")
+
+    def __check_init__(self) -> None:
+        require_whole("batch_size", self.batch_size, 1)
+        if not -1 < self.momentum < 1:
+            raise InputError(
+                f"momentum must lie between -1 and 1, and {self.momentum:g} was given; at 1 and "
+                "beyond velocities never decay: lower it."
+            )
 
     @property
     def phases(self) -> tuple[Phase, ...]:
@@ -52,8 +60,6 @@ class StochasticGradientDescent(Map):
 
     def init(self, problem: Problem, params: Params, key: Key[Array, ""] | None) -> Noise:
         key = require_key(key)
-        if self.batch_size < 1:
-            raise InputError(f"a batch has 1 sample or more, and {self.batch_size} was given.")
         count = len(problem.task.inputs) if isinstance(problem.task, Samples) else np.inf
         if self.replacement == "epochs" and self.batch_size > count:
             raise InputError(

@@ -27,8 +27,9 @@ class Switched(Map):
 
     A schedule of step sizes or batch sizes is one dynamics for each value. Time is the sum of the
     learning rates taken, and the results tell `learning_rate` and `batch_size` beside each step
-    where all phases have them: those of the step that comes next. Each phase begins with a fresh
-    memory (momenta, say), and its noise is its own.
+    where all phases have them: those of the step that comes next. Where a run ends before a switch,
+    the attribute `comment` of `time` says so. Each phase begins with a fresh memory (momenta, say),
+    and its noise is its own.
 
     **Arguments:** `dynamics` are two maps or more, `at` the steps at which they take over.
 

@@ -103,9 +103,8 @@ def coordinates(clock: Clock, points: Grid, moments: Table) -> Coordinates:
     """`time`, and whatever switches in mid-run, beside the recorded steps, over those axes on which
     they depend. A name that the grid has already is told as `step_…`."""
     dims, alone = _varying(Clock(clock.table[..., :2]), points)
-    made: Coordinates = {
-        "time": ((*dims, "step"), alone.times(moments), {"long_name": "sum of the learning rates"})
-    }
+    told = {"long_name": "sum of the learning rates", **_not_reached(clock, int(moments[-1]))}
+    made: Coordinates = {"time": ((*dims, "step"), alone.times(moments), told)}
     switches = clock.table.shape[1] > 1
     for column, name in enumerate(clock.names if switches else (), 2):
         dims, alone = _varying(Clock(clock.table[..., [0, column, column]], (name,)), points)
@@ -113,6 +112,18 @@ def coordinates(clock: Clock, points: Grid, moments: Table) -> Coordinates:
         told = {"long_name": f"{name} of the next step"}
         made[free] = ((*dims, "step"), alone.held(name, moments), told)
     return made
+
+
+def _not_reached(clock: Clock, last: int) -> dict[str, str]:
+    """A comment where the dynamics would have switched, but the run was over."""
+    starts = clock.table[..., 1:, 0]
+    late = starts[(starts < _NEVER) & (starts >= last)]
+    if not late.size:
+        return {}
+    return {
+        "comment": f"the dynamics switches at step {int(late.min())}, and the run ends at step "
+        f"{last}, before it does"
+    }
 
 
 def _varying(clock: Clock, points: Grid) -> tuple[tuple[str, ...], Clock]:

@@ -5,10 +5,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from dlnlab import observables, statistics
 from dlnlab.errors import InputError, InputTypeError
 from dlnlab.observables.base import Observable
 from dlnlab.schema.values import shown
 from dlnlab.statistics.base import Statistic
+from dlnlab.theory.base import Prediction
 from dlnlab.typing import Any
 
 MOST_SECONDS = 14 * 86400.0
@@ -29,15 +31,25 @@ def recorded(
         wrong = [g for g in given if not isinstance(g, kind)] if _several(given) else [given]
         if wrong:
             name = getattr(wrong[0], "name", None) or shown(wrong[0])
+            what = ", a prediction of theory" if isinstance(wrong[0], Prediction) else ""
             raise InputTypeError(
-                f"{argument} holds {name}, and a tuple of {kind.__name__.lower()}s is "
-                f"needed; write {argument}=(…,), with those of dlnlab.{_MODULES[argument]}."
+                f"{argument} holds {name}{what}, and a tuple of {kind.__name__.lower()}s is "
+                f"needed; write {argument}=(…,), with those of dlnlab.{_MODULES[argument]}"
+                f"{_namesake(wrong[0])}."
             )
     _check_names(observe, statistics)
     return tuple(observe), tuple(statistics)
 
 
 _MODULES = {"observe": "observables", "statistics": "statistics"}
+
+
+def _namesake(wrong: object) -> str:
+    """The measured quantity that a prediction speaks of, if it stands where all of them do."""
+    if not isinstance(wrong, Prediction):
+        return ""
+    found = (module for module in (observables, statistics) if hasattr(module, wrong.of))
+    return "".join(f", as {module.__name__}.{wrong.of}" for module in found)
 
 
 def _several(given: object) -> bool:

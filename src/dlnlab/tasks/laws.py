@@ -1,9 +1,11 @@
 """The laws that white inputs may have."""
 
+import math
 from typing import Literal
 
 import jax
 
+from dlnlab.errors import InputError
 from dlnlab.typing import Any, Array, Float, Key
 
 Law = Literal["gaussian", "rademacher", "uniform", "laplace"]
@@ -11,6 +13,31 @@ Law = Literal["gaussian", "rademacher", "uniform", "laplace"]
 
 KURTOSIS: dict[Law, float] = {"gaussian": 3.0, "rademacher": 1.0, "uniform": 1.8, "laplace": 6.0}
 """`E[x⁴]` of each law."""
+
+
+def require_law(law: Any) -> None:
+    """Refuse a law that is none of those known.
+
+    **Raises:** `InputError` where it is.
+    """
+    if law not in KURTOSIS:
+        raise InputError(f"there is no law of inputs {law!r}; choose one of {', '.join(KURTOSIS)}.")
+
+
+def require_noise(label_noise: Any) -> float | None:
+    """The standard deviation of label noise; None of one that is being traced, which is taken.
+
+    **Raises:** `InputError` where it is negative, NaN or infinite.
+    """
+    if isinstance(label_noise, jax.core.Tracer):
+        return None
+    given = float(label_noise)
+    if not 0 <= given < math.inf:
+        raise InputError(
+            f"label_noise is a standard deviation, 0 or more and finite, and {given:g} was given; "
+            "choose such a number."
+        )
+    return given
 
 
 def white(key: Key[Array, ""], shape: tuple[int, ...], law: Law, dtype: Any) -> Float[Array, "..."]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from dlnlab.errors import InputError
 from dlnlab.tasks.basis import in_modes
-from dlnlab.tasks.laws import Law, white
+from dlnlab.tasks.laws import Law, require_law, require_noise, white
 from dlnlab.typing import Any, Array, Float, Int, Key
 
 
@@ -95,9 +95,14 @@ def teacher_samples(
 ) -> Samples:
     """`count` samples of a linear teacher: `y = Mx + ξ`, ξ ~ N(0, ς²I), entries of x of a law.
 
+    **Raises:** `InputError` where no row is asked for, ς is negative or not finite, or the law is
+    none of those known.
+
     >>> teacher_samples(jax.random.key(0), jnp.eye(2), 5).inputs.shape
     (5, 2)
     """
+    require_law(law)
+    require_noise(label_noise)
     if count < 1:
         raise InputError(f"a sample has 1 row or more, and {count} were asked for; raise it.")
     input_key, noise_key = jax.random.split(key)

@@ -7,7 +7,7 @@ import numpy as np
 
 from dlnlab.errors import InputError
 from dlnlab.tasks.basis import in_modes
-from dlnlab.tasks.laws import KURTOSIS, Law
+from dlnlab.tasks.laws import KURTOSIS, Law, require_law, require_noise
 from dlnlab.typing import Any, Array, Float
 
 
@@ -47,8 +47,8 @@ class Whitened(eqx.Module):
         basis: tuple[Any, Any] | None = None,
         inputs: Law = "gaussian",
     ) -> None:
-        _check_whitened(label_noise, inputs)
-        self.inputs, self.noisy = inputs, _known(label_noise) != 0
+        require_law(inputs)
+        self.inputs, self.noisy = inputs, require_noise(label_noise) != 0
         # Plain NumPy stays NumPy, so that an example made at import does not wake the device.
         xp = jnp if isinstance(target, jax.Array) else np
         self.target = xp.asarray(target)
@@ -67,24 +67,6 @@ class Whitened(eqx.Module):
     def kurtosis(self) -> float:
         """`E[x_i⁴]` of each input."""
         return KURTOSIS[self.inputs]
-
-
-def _known(value: Any) -> float | None:
-    """The value of a number; none of one that is being traced."""
-    return None if isinstance(value, jax.core.Tracer) else float(value)
-
-
-def _check_whitened(label_noise: Any, inputs: str) -> None:
-    given = _known(label_noise)
-    if given is not None and not 0 <= given < np.inf:
-        raise InputError(
-            f"label_noise is a standard deviation, 0 or more, and {given:g} was given; change its "
-            "sign."
-        )
-    if inputs not in KURTOSIS:
-        raise InputError(
-            f"there is no law of inputs {inputs!r}; choose one of {', '.join(KURTOSIS)}."
-        )
 
 
 def require_whitened(task: Any) -> Whitened:

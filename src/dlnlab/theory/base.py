@@ -16,12 +16,14 @@ class Assumption:
 
     `departure` takes arguments of the prediction (those that it names) and returns how far they
     are from the condition, 0 where it is met; beyond `tolerance` the assumption is broken.
+    `nowhere`: beyond it the formula has no value at all, even stretched.
     """
 
     name: str
     sentence: str
     departure: Callable[..., float]
     tolerance: float = 0.0
+    nowhere: bool = False
 
     def measure(self, arguments: Mapping[str, Any]) -> float:
         wanted = inspect.signature(self.departure).parameters
@@ -37,7 +39,8 @@ class Prediction:
     """What theory says about a named Observable or Statistic (`of`).
 
     Called with plain mathematical arguments it returns the value, or raises `BrokenAssumption`.
-    `stretch=True` returns the formula's value all the same, for whoever draws it as stretched.
+    `stretch=True` returns the formula's value all the same, for whoever draws it as stretched;
+    where there is none it raises `InputError`.
     """
 
     function: Callable[..., Any]
@@ -65,14 +68,23 @@ class Prediction:
 
     def __call__(self, *args: Any, stretch: bool = False, **kwargs: Any) -> Any:
         if not stretch:
-            for assumption in self.broken(*args, **kwargs):
+            broken = self.broken(*args, **kwargs)
+            # Where one broken assumption leaves no value, that of another is no help.
+            mend = "change the arguments" + _or_stretch(broken)
+            for assumption in broken:
                 departure = assumption.measure(self.arguments(*args, **kwargs))
                 raise BrokenAssumption(
                     f"{self.name} assumes that {assumption.sentence}, and the departure is "
                     f"{departure:.3g} where at most {assumption.tolerance:.3g} is allowed; "
-                    "change the arguments, or pass stretch=True to have the formula's value anyway."
+                    f"{mend}."
                 )
         return np.asarray(self.function(*args, **kwargs))
+
+
+def _or_stretch(broken: tuple[Assumption, ...]) -> str:
+    if any(assumption.nowhere for assumption in broken):
+        return ", since beyond them the formula has no value"
+    return ", or pass stretch=True to have the formula's value anyway"
 
 
 def prediction(

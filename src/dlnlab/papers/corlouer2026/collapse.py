@@ -35,7 +35,7 @@ from dlnlab.plotting import (
 from dlnlab.run import Run
 from dlnlab.schedule import Schedule
 from dlnlab.schema import Coordinate
-from dlnlab.theory.base import prediction
+from dlnlab.theory.base import Assumption, prediction
 from dlnlab.theory.noise import collapse_edge, collapse_probability, small_mode_exponent
 from dlnlab.typing import Any
 
@@ -45,11 +45,16 @@ TIME_STEP = 0.02
 """Of the equation, in units of 1/s: ln w changes by some 0.2 in a step at the boundary."""
 
 
+_RATIO = Coordinate(
+    above=0, log=True, symbol="η/η*", help="η* = 2Bs/(2s² + ς²), where the equation collapses"
+)
+
+
 def build(
     dynamics: Method = "sgd",
     label_noise: Annotated[float, Coordinate(least=0, symbol="ς/s")] = 0.0,
     batch_size: Annotated[int, Coordinate(least=1, most=10_000, symbol="B")] = 1,
-    edge_ratio: Annotated[float, Coordinate(above=0, log=True, symbol="η/η*")] = 1.5,
+    edge_ratio: Annotated[float, _RATIO] = 1.5,
     start: Annotated[float, Coordinate(above=0, log=True, symbol="w(0)/s")] = 0.1,
     seed: int = 0,
 ) -> Run:
@@ -70,8 +75,22 @@ def learning_rate(edge_ratio: Any, label_noise: Any, batch_size: Any) -> Any:
     return edge_ratio * 2 * batch_size * TARGET / (2 * TARGET**2 + label_noise**2)
 
 
-@prediction("ends_at_zero", symbol="P(w → 0)", source="corlouer2026.4")
-def ends_at_zero(start: float, label_noise: float, learning_rate: float, batch_size: int) -> Any:
+OF_THE_EQUATION = Assumption(
+    "of_the_equation",
+    "the run is one of the differential equation, --dynamics equation",
+    lambda dynamics: float(dynamics != "equation"),
+)
+OF_SGD = Assumption(
+    "of_sgd",
+    "the run is one of SGD itself, --dynamics sgd",
+    lambda dynamics: float(dynamics != "sgd"),
+)
+
+
+@prediction("ends_at_zero", symbol="P(w → 0)", assumes=(OF_THE_EQUATION,), source="corlouer2026.4")
+def ends_at_zero(
+    dynamics: str, start: float, label_noise: float, learning_rate: float, batch_size: int
+) -> Any:
     """The chance that the equation ends at 0: with label noise 1 beyond the boundary, 0 before."""
     if label_noise > 0:
         edge = collapse_edge(TARGET, label_noise, batch_size)
@@ -79,8 +98,8 @@ def ends_at_zero(start: float, label_noise: float, learning_rate: float, batch_s
     return collapse_probability(start, TARGET, learning_rate, batch_size)
 
 
-@prediction("small_mode_exponent", symbol="E ln|θ⁺/θ|", source="corlouer2026.4")
-def exponent(label_noise: float, learning_rate: float, batch_size: int) -> Any:
+@prediction("small_mode_exponent", symbol="E ln|θ⁺/θ|", assumes=(OF_SGD,), source="corlouer2026.4")
+def exponent(dynamics: str, label_noise: float, learning_rate: float, batch_size: int) -> Any:
     """The Lyapunov exponent of a small mode under SGD, for each step, see `small_mode_exponent`."""
     return np.asarray(small_mode_exponent(TARGET, label_noise, learning_rate, batch_size))
 
@@ -88,7 +107,8 @@ def exponent(label_noise: float, learning_rate: float, batch_size: int) -> Any:
 def _rate(coords: dict[str, Any]) -> dict[str, Any]:
     names = ("label_noise", "batch_size")
     kept = {name: coords[name] for name in names}
-    return {**kept, "learning_rate": learning_rate(coords["edge_ratio"], **kept)}
+    rate = learning_rate(coords["edge_ratio"], **kept)
+    return {**kept, "dynamics": coords["dynamics"], "learning_rate": rate}
 
 
 EXPERIMENT = Experiment(

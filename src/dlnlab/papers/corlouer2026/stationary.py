@@ -45,6 +45,7 @@ from dlnlab.theory.noise import (
     Distances,
     StationaryLaw,
     sample_distances,
+    sgd_variance_ratio,
     stationary_law,
     stationary_mean,
     stationary_variance,
@@ -116,10 +117,11 @@ def asked(coords: dict[str, Any], measured: xr.Dataset) -> dict[str, Any]:
 def variance_ratio(scaled_rate: float, batch_size: int) -> Any:
     """SGD's variance over that of its equation, for small label noise: 1 + ηS/2 + O((ηS)²).
 
-    Both of them linear about the target: `δ⁺ = (1 − ηS x̄²)δ + η√S·(ξx)̄` has the variance
-    `(η/B)Sς²/(2 − ηS(1 + 2/B))` in units of its noise, and the equation `2 − 2ηS/B` below the line.
+    Both of them linear about the target (`sgd_variance_ratio`, where S = 1); NaN where SGD has no
+    variance there.
     """
-    return np.asarray((2 - 2 * scaled_rate / batch_size) / (2 - scaled_rate * (1 + 2 / batch_size)))
+    ratio = sgd_variance_ratio(1, 1.0, scaled_rate, batch_size)
+    return np.asarray(np.nan if ratio is None else ratio)
 
 
 EXPERIMENT = Experiment(

@@ -22,11 +22,13 @@ POSITIVE_STARTS = Assumption(
     "positive_starts",
     "every start lies above zero (zero is a fixed point beyond depth 1)",
     lambda start: float(np.count_nonzero(finite("start", start) <= 0)),
+    nowhere=True,
 )
 POSITIVE_TARGET = Assumption(
     "positive_target",
     "the target is a singular value above zero",
     lambda target: float(np.count_nonzero(finite("target", target) <= 0)),
+    nowhere=True,
 )
 
 

@@ -96,6 +96,7 @@ def _meet(values: Array, depth: Array, target: float) -> Array:
             "positive_starts",
             "every pathway starts above zero",
             lambda starts: float(np.count_nonzero(finite("starts", starts) <= 0)),
+            nowhere=True,
         ),
         POSITIVE_TARGET,
     ),

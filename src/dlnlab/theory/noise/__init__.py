@@ -39,6 +39,7 @@ from dlnlab.theory.noise.fokker_planck import (
     survival,
 )
 from dlnlab.theory.noise.law import StationaryLaw
+from dlnlab.theory.noise.minimum import sgd_beside_equation, sgd_variance_ratio, variance_edge
 from dlnlab.theory.noise.peak import (
     PeakTimes,
     label_noise_global_limit,
@@ -109,6 +110,8 @@ __all__ = [
     "peak_share",
     "peak_times",
     "sample_distances",
+    "sgd_beside_equation",
+    "sgd_variance_ratio",
     "small_mode",
     "small_mode_exponent",
     "speed_peak",
@@ -118,4 +121,5 @@ __all__ = [
     "stationary_variance",
     "survival",
     "trace_at_minimum",
+    "variance_edge",
 ]

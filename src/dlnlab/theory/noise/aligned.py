@@ -18,7 +18,20 @@ class ItoDrift(NamedTuple):
     cross: Array
 
 
+def _holds_matrices(given: object) -> bool:
+    """Whether these are evidently layers: matrices in a list or tuple, or in lists in it."""
+    if not isinstance(given, list | tuple):
+        return getattr(given, "ndim", 0) == 2
+    return any(_holds_matrices(item) for item in given)
+
+
 def _modes(values: ArrayLike, targets: ArrayLike) -> tuple[Array, Array]:
+    if isinstance(values, list | tuple) and _holds_matrices(values):
+        raise InputError(
+            f"values are a list of {len(values)} matrices, as layers are, and one number w for "
+            "each mode is needed; pass balanced_values(layers, target), which refuses layers that "
+            "are not aligned and balanced."
+        )
     now, goal = at_least_zero("values", values), at_least_zero("targets", targets)
     if now.shape[-1:] != goal.shape[-1:]:
         raise InputError(
@@ -32,9 +45,10 @@ def _modes(values: ArrayLike, targets: ArrayLike) -> tuple[Array, Array]:
 def mode_drift(values: ArrayLike, targets: ArrayLike, depth: int) -> Array:
     """The drift of balanced modes, that of gradient flow: `L w^{2−2/L} (s − w)`.
 
-    `values` w [..., mode] and `targets` s [mode], at or above zero; `depth` L. Assumes aligned,
-    balanced layers (`balanced_values` refuses others). Raises InputError for arguments out of
-    range. Source: corlouer2026.2.
+    `values` w [..., mode], not layers, and `targets` s [mode], at or above zero; `depth` L.
+    Assumes aligned, balanced layers: `balanced_values` makes their values and refuses others.
+    Raises InputError for arguments out of range, a list of matrices among them.
+    Source: corlouer2026.2.
 
     >>> float(mode_drift(0.25, 1.0, 2))
     0.375
@@ -63,11 +77,11 @@ def mode_diffusion(
 
     `d⟨w_a⟩ = D_a dt`, in time step × learning rate; different modes do not diffuse together.
 
-    `values` w [..., mode] and `targets` s [mode], at or above zero; `depth` L, `label_noise` ς,
-    `batch_size` B. Assumes aligned, balanced layers (`balanced_values` refuses others) and inputs
-    that are independent in the basis of the modes, of variance 1; with `kurtosis` κ other than 3
-    the 2 becomes κ − 1. Raises InputError for arguments out of range. Source: corlouer2026.2,
-    corlouer2026.6.
+    `values` w [..., mode], not layers, and `targets` s [mode], at or above zero; `depth` L,
+    `label_noise` ς, `batch_size` B. Assumes aligned, balanced layers (`balanced_values` makes their
+    values and refuses others) and inputs that are independent in the basis of the modes, of
+    variance 1; with `kurtosis` κ other than 3 the 2 becomes κ − 1. Raises InputError for arguments
+    out of range, a list of matrices among them. Source: corlouer2026.2, corlouer2026.6.
 
     >>> float(mode_diffusion(0.25, 1.0, 2, 0.2, 0.1, 1).round(6))
     0.029125

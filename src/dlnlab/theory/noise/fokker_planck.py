@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import solve_banded
 
-from dlnlab.errors import InputError
-from dlnlab.theory.arguments import Array, at_least_zero, finite, whole
+from dlnlab.errors import InputError, InputTypeError
+from dlnlab.theory.arguments import Array, at_least_zero, finite, shown, whole
 
 Coefficient = Callable[[Array], Array]
 _GAMMA = 1 - 1 / np.sqrt(2)  # the singly diagonal, stiffly accurate method of order 2
+_WHOLE = 1e-6  # of chances that are integrated cell by cell
 _RULE = tuple(np.polynomial.legendre.leggauss(6))
 
 
@@ -57,6 +58,32 @@ def _bernoulli(values: Array) -> Array:
     return np.asarray(np.where(small, 1.0, values / np.where(small, 1.0, growth)))
 
 
+def _values(name: str, coefficient: Coefficient, places: Array) -> Array:
+    """A coefficient at places, one number for each."""
+    if not callable(coefficient):
+        raise InputTypeError(
+            f"{name} is {shown(coefficient)}, and a function of x is needed; write "
+            f"lambda x: {shown(coefficient)} + 0 * x for a constant."
+        )
+    found = finite(name, coefficient(places))
+    if found.ndim and found.shape != places.shape:
+        raise InputError(
+            f"{name} made shape {found.shape} of places of shape {places.shape}, and one number "
+            "for each is needed; write it elementwise."
+        )
+    return np.broadcast_to(found, places.shape)
+
+
+def _ends(absorbing: tuple[bool, bool]) -> tuple[bool, bool]:
+    both = tuple(absorbing) if isinstance(absorbing, tuple | list) else ()
+    if len(both) != 2 or not all(isinstance(end, bool | np.bool_) for end in both):
+        raise InputTypeError(
+            f"absorbing is {shown(absorbing)}, and two truths are needed, for the lower end and "
+            "the upper; write absorbing=(False, True)."
+        )
+    return bool(both[0]), bool(both[1])
+
+
 def generator(
     drift: Coefficient,
     diffusion: Coefficient,
@@ -65,10 +92,12 @@ def generator(
 ) -> Generator:
     """The Fokker–Planck equation on cells between `edges`, ascending, of any widths.
 
-    `drift` a and `diffusion` D > 0 (of `dx = a dt + √D dB`) take and return arrays. Each end is
-    `absorbing` (p = 0 there) or reflecting (no current). Masses of cells: second order in their
-    width where widths vary smoothly. Raises InputError for edges that do not ascend and where D is
-    not above zero or a not finite.
+    `drift` a and `diffusion` D > 0 (of `dx = a dt + √D dB`) are functions of x, elementwise: they
+    are handed arrays, [cell] and [cell, node], and return a number for each entry (so a formula of
+    modes wants an axis of one mode: `lambda w: mode_drift(w[..., None], [1.0], 2)[..., 0]`). Each
+    end, lower and upper, is `absorbing` (p = 0 there) or reflecting (no current). Masses of cells:
+    second order in their width where widths vary smoothly. Raises InputError for edges that do not
+    ascend, coefficients that are no such functions, and where D is not above zero or a not finite.
 
     >>> made = generator(lambda x: -x, lambda x: 2 + 0 * x, np.linspace(-4, 4, 9))
     >>> float(made.up[0]), float(made.down[-1]), len(made.centres)
@@ -84,8 +113,10 @@ def generator(
     points = np.concatenate([walls[:1], centres, walls[-1:]])
     gaps, widths = np.diff(points), np.diff(walls)
     places = points[:-1, None] + gaps[:, None] * (1 + _RULE[0]) / 2
-    speeds, spreads = finite("drift", drift(places)), finite("diffusion", diffusion(places))
-    local = finite("diffusion", diffusion(centres))
+    lower, upper = _ends(absorbing)
+    speeds = _values("drift", drift, places)
+    spreads = _values("diffusion", diffusion, places)
+    local = _values("diffusion", diffusion, centres)
     if not ((spreads > 0).all() and (local > 0).all()):
         raise InputError(
             "diffusion is not above 0 everywhere between the edges, and it is needed so; leave out "
@@ -96,8 +127,8 @@ def generator(
     up = np.concatenate([[0.0], rate]) * _bernoulli(-bend) / gaps
     down = np.concatenate([rate, [0.0]]) * _bernoulli(bend) / gaps
     up[0], down[-1] = 0, 0
-    up[-1] *= absorbing[1]
-    down[0] *= absorbing[0]
+    up[-1] *= upper
+    down[0] *= lower
     return Generator(walls, up, down)
 
 
@@ -163,8 +194,14 @@ def stationary_masses(made: Generator) -> Array:
 def survival(made: Generator, masses: ArrayLike, times: ArrayLike, steps: int = 200) -> Array:
     """The share that no absorbing end has taken by each time, [time]: `P(T > t)`.
 
-    Arguments and errors as those of `evolve`.
+    Arguments and errors as those of `evolve`; `masses` are chances, with the sum 1.
     """
+    total = float(at_least_zero("masses", masses).sum())
+    if abs(total - 1) > _WHOLE:
+        raise InputError(
+            f"masses have the sum {total:.6g}, and chances with the sum 1 are needed; divide them "
+            "by their sum."
+        )
     return np.asarray(evolve(made, masses, times, steps).sum(axis=1))
 
 

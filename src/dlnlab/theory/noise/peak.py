@@ -99,6 +99,7 @@ PEAKED = Assumption(
     "little_label_noise",
     "the label noise ς/s is below L/(2√((L−1)(3L−2))), from which on D has no peak before learning",
     _beyond_limit,
+    nowhere=True,
 )
 
 

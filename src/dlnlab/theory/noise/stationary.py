@@ -106,6 +106,7 @@ HAS_LAW = Assumption(
     "has_a_law",
     "the mode does not collapse to 0, which two layers do where η(2s² + ς²) > 2Bs",
     _collapses,
+    nowhere=True,
 )
 
 
