@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from dlnlab.cli.environment import LOOPS, prepare
+from dlnlab.networks import pathway_products, square
 from dlnlab.networks.products import SETTLED, SMALL, dot
 
 
@@ -55,6 +56,15 @@ def test_derivatives_are_those_of_the_plain_product(shape):
         plain = jax.jit(jax.vmap(order(lambda a, b: value(jnp.matmul, a, b))))(a, b)
         scale = float(np.abs(plain).max())
         np.testing.assert_allclose(ours, plain, rtol=0, atol=1e-12 * max(1.0, scale))
+
+
+@pytest.mark.parametrize(("layers", "settled"), [(4, 0), (20, 17)])
+def test_products_of_long_chains_are_finished_one_by_one(layers, settled):
+    """Else the compiler computes each anew for every entry of the next: ruin at 20 layers."""
+    network = square(3, (layers,))
+    params = (tuple(np.zeros((5, 3, 3)) for _ in range(layers)),)
+    traced = str(jax.make_jaxpr(jax.vmap(lambda p: pathway_products(network, p)))(params))
+    assert traced.count("cond[") == settled
 
 
 def test_a_lane_that_is_not_finite_leaves_its_neighbours_alone():

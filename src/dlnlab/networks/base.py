@@ -97,6 +97,10 @@ class LinearNetwork(Network):
     def compose(self, later: Array, earlier: Array) -> Array:
         """The map that applies `earlier`, then `later`."""
 
+    def compose_all(self, layers: tuple[Array, ...]) -> Array:
+        """The map that applies all layers, the first first."""
+        return functools.reduce(lambda earlier, later: self.compose(later, earlier), layers)
+
     @abc.abstractmethod
     def transpose(self, layer: Array) -> Array:
         """The adjoint map."""
@@ -129,18 +133,14 @@ def _pathway_product(network: LinearNetwork, layers: tuple[Array, ...]) -> Array
     """The product of one pathway; a deep one's layers of equal shape are folded on their own."""
     inner = layers[1:-1]
     if len(layers) <= UNROLLED_DEPTH or len({layer.shape for layer in inner}) > 1:
-        return _compose_all(network, layers)
-    return _compose_all(network, (layers[0], _deep_product(network, inner), layers[-1]))
-
-
-def _compose_all(network: LinearNetwork, layers: tuple[Array, ...]) -> Array:
-    return functools.reduce(lambda earlier, later: network.compose(later, earlier), layers)
+        return network.compose_all(layers)
+    return network.compose_all((layers[0], _deep_product(network, inner), layers[-1]))
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _deep_product(network: LinearNetwork, layers: tuple[Array, ...]) -> Array:
     """`W_n ⋯ W_1`, unrolled, so that the compiler shares it between all who ask for it."""
-    return _compose_all(network, layers)
+    return network.compose_all(layers)
 
 
 @_deep_product.defjvp

@@ -1,10 +1,12 @@
 """Linear networks: pathways of matrices, and the modes that they reduce to."""
 
+import functools
+
 import equinox as eqx
 import jax.numpy as jnp
 
 from dlnlab.errors import InputError
-from dlnlab.networks.base import LinearNetwork, Shapes
+from dlnlab.networks.base import UNROLLED_DEPTH, LinearNetwork, Shapes
 from dlnlab.networks.products import dot
 from dlnlab.typing import Array, Float, Params
 
@@ -37,6 +39,10 @@ class Pathways(LinearNetwork):
 
     def compose(self, later: Array, earlier: Array) -> Array:
         return dot(later, earlier)
+
+    def compose_all(self, layers: tuple[Array, ...]) -> Array:
+        is_long = len(layers) > UNROLLED_DEPTH
+        return functools.reduce(lambda earlier, later: dot(later, earlier, is_long), layers)
 
     def transpose(self, layer: Array) -> Array:
         return layer.T
