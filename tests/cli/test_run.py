@@ -28,7 +28,8 @@ def answer(dln, tiny):
 
 def test_one_run_adds_no_axis(answer):
     found = answer()
-    assert set(found) == {"coords", "final", "statistics", "outcome", "status", "provenance"}
+    parts = {"coords", "final", "statistics", "theory", "outcome", "status", "provenance"}
+    assert set(found) == parts
     assert found["coords"] == {
         "learning_rate": 0.1,
         "depth": 2,

@@ -16,8 +16,20 @@ from dlnlab.statistics import Outcome
 STATUS = "status"
 
 
-def answer(entry: Entry, points: Grid, measured: xr.Dataset) -> dict[str, Any]:
-    """`coords`, `final`, `statistics`, `outcome`, `status` and `provenance` of a run or sweep.
+_MOST_ASKED = 200  # points of a sweep, since theory may take its time
+
+
+def asked(entry: Entry, points: Grid, measured: xr.Dataset) -> xr.Dataset:
+    """What theory says of each point; nothing of sweeps of more than 200."""
+    if points.size > _MOST_ASKED or not entry.experiment.predictions:
+        return xr.Dataset()
+    coords: dict[str, Any] = {**points.fixed, **points.axes}
+    return entry.experiment.predict(measured, **coords)
+
+
+def answer(entry: Entry, points: Grid, measured: xr.Dataset, said: xr.Dataset) -> dict[str, Any]:
+    """`coords`, `final`, `statistics`, `theory`, `outcome`, `status` and `provenance` of a run or
+    sweep.
 
     Values are those last recorded, as nested lists: swept axes first, in the order of the
     signature, then the quantity's own. `final` has what was examined of the start, too. None stands
@@ -40,7 +52,8 @@ def answer(entry: Entry, points: Grid, measured: xr.Dataset) -> dict[str, Any]:
             for n in [*(n for owner in observed for n in owned[owner]), *examined]
         },
         "statistics": {n: _statistic(measured[n]) for owner in counted for n in owned[owner]},
-        "outcome": _words(_last(measured[judges[0]])) if judges else None,
+        "theory": {str(name): plain(last(value).values) for name, value in said.items()},
+        "outcome": _words(last(measured[judges[0]])) if judges else None,
         STATUS: ended,
         "provenance": _provenance(entry, measured),
     }
@@ -64,13 +77,14 @@ def _coordinate(points: Grid, name: str) -> Any:
     return plain(points.axes[name] if name in points.axes else points.fixed[name])
 
 
-def _last(variable: xr.DataArray) -> xr.DataArray:
+def last(variable: xr.DataArray) -> xr.DataArray:
+    """What holds at the last recorded moment."""
     moment = next((dim for dim in ("step", "time") if dim in variable.dims), None)
     return variable if moment is None else variable.isel({moment: -1})
 
 
 def _final(variable: xr.DataArray, lost: np.ndarray[Any, Any]) -> Any:
-    values = _last(variable).values
+    values = last(variable).values
     if not lost.any():
         return plain(values)
     hidden = lost.reshape(lost.shape + (1,) * (values.ndim - lost.ndim))
@@ -79,8 +93,8 @@ def _final(variable: xr.DataArray, lost: np.ndarray[Any, Any]) -> Any:
 
 def _statistic(variable: xr.DataArray) -> Any:
     if "flag_meanings" in variable.attrs:
-        return _words(_last(variable))
-    values = _last(variable).values
+        return _words(last(variable))
+    values = last(variable).values
     if np.issubdtype(values.dtype, np.integer):
         values = values.astype(object)
         values[values == -1] = None

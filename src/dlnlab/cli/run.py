@@ -169,14 +169,15 @@ def _report(
     paths: tuple[Path | None, Path | None],
     json: bool,
 ) -> None:
-    from dlnlab.cli.answer import answer
+    from dlnlab.cli.answer import answer, asked
     from dlnlab.cli.summary import summary
 
-    found = answer(entry, points, measured)
+    said = asked(entry, points, measured)
+    found = answer(entry, points, measured, said)
     if json:
         show_json(found)
     else:
-        show(*summary(entry, points, measured, found, paths))
+        show(*summary(entry, points, measured, said, found, paths))
 
 
 def extent(request: Request) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import xarray as xr
 from rich.console import RenderableType
 from rich.text import Text
 
+from dlnlab.cli.answer import last
 from dlnlab.cli.console import number, pairs, table
 from dlnlab.papers import Entry
 from dlnlab.schema import Grid
@@ -18,7 +19,6 @@ _MOST_ROWS = 12
 _MOST_COLUMNS = 7
 _MOST_NUMBERS = 12
 _MOST_PREDICTED = 2
-_MOST_ASKED = 200  # points of a sweep, since theory may take its time
 _MOST_IN_CELL = 4
 
 
@@ -26,6 +26,7 @@ def summary(
     entry: Entry,
     points: Grid,
     measured: xr.Dataset,
+    said: xr.Dataset,
     found: dict[str, Any],
     paths: tuple[Path | None, Path | None],
 ) -> Iterator[RenderableType]:
@@ -35,12 +36,12 @@ def summary(
     yield Text(_coordinates(points), style="dim")
     yield Text()
     if points.axes:
-        yield from _sweep(points, measured, found, _predicted(entry, points, measured))
+        yield from _sweep(points, measured, found, _alike(said, points))
     else:
         yield from _point(measured, found)
-    if entry.experiment.predictions and not points.axes:
+    if said.data_vars and not points.axes:
         yield Text()
-        yield _theory(entry.experiment.predict(measured, **points.fixed))
+        yield _theory(said)
     yield Text()
     yield Text(_ending(measured, found))
     if "comment" in measured.time.attrs:
@@ -99,7 +100,9 @@ def _theory(predicted: xr.Dataset) -> RenderableType:
     """What theory says of the same point, or which assumption keeps it silent."""
     rows = table("theory", "of", "value")
     for name, said in predicted.items():
-        value = f"not here: {said.attrs['broken']}" if "broken" in said.attrs else _named(said)
+        value = (
+            f"not here: {said.attrs['broken']}" if "broken" in said.attrs else _named(last(said))
+        )
         rows.add_row(str(name), said.attrs["of"], value)
     return rows
 
@@ -113,12 +116,8 @@ def _named(said: xr.DataArray) -> str:
     return " · ".join(f"{symbol} {number(value)}" for symbol, value in pairs)
 
 
-def _predicted(entry: Entry, points: Grid, measured: xr.Dataset) -> dict[str, Any]:
+def _alike(said: xr.Dataset, points: Grid) -> dict[str, Any]:
     """What theory says of each point of a sweep, where that is a number."""
-    if points.size > _MOST_ASKED or not entry.experiment.predictions:
-        return {}
-    coords: dict[str, Any] = {**points.fixed, **points.axes}
-    said = entry.experiment.predict(measured, **coords)
     return {f"{n} (theory)": v.values for n, v in said.items() if v.shape == points.shape}
 
 

@@ -396,6 +396,7 @@ def _differences(ax: Axes, measured: xr.Dataset) -> None:
     ax.set(title="mean of w/s, less descent's", xlabel="time η · step")
     names = list(measured.dynamics.values)
     if "descent" not in names:
+        _missing(ax)
         return
     shares, time = mode_shares(measured).mean("mode"), clock(measured)
     for name in [name for name in SHADES if name in names]:
@@ -416,14 +417,23 @@ def _ratios(ax: Axes, measured: xr.Dataset, predicted: xr.Dataset) -> None:
 
 def _delays(ax: Axes, measured: xr.Dataset) -> None:
     """Mean times to half of each mode, less descent's, with 95 % intervals."""
+    ax.set(title="delay of w = 0.95 s, to descent", xlabel="mode, by its target s")
+    if "descent" not in measured.dynamics.values:
+        _missing(ax)
+        return
     times, goals = learning_times(measured), strengths(measured)
     present = [name for name in SHADES if name in times.dynamics.values]
-    free = times.sel(dynamics="descent") if "descent" in times.dynamics.values else 0 * times[0]
+    free = times.sel(dynamics="descent")
     for index, name in enumerate(present):
         middle, spread = mean_and_spread((times.sel(dynamics=name) - free).transpose("seed", ...))
         where = np.arange(len(goals)) + 0.14 * (index - 1.5)
         ax.errorbar(where, middle, spread, color=SHADES[name], fmt="o", ms=3, lw=1, capsize=2)
     ax.axhline(0, color=INK, linewidth=0.6)
     ax.set_xticks(range(len(goals)), [f"{goal:g}" for goal in goals])
-    ax.set(title="delay of w = 0.95 s, to descent", xlabel="mode, by its target s")
     few_ticks(ax)
+
+
+def _missing(ax: Axes) -> None:
+    """The words in place of a comparison with what was not run."""
+    ax.text(0.5, 0.5, "descent was not run", transform=ax.transAxes, ha="center", color=INK)
+    ax.set(xticks=[], yticks=[])

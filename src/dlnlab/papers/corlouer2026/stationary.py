@@ -320,9 +320,9 @@ def _distances_from_target(ax: Axes, measured: xr.Dataset) -> None:
         for k, depth in enumerate(np.atleast_1d(measured.depth)):
             if name in measured.dynamics.values:
                 found = off.sel(dynamics=name, depth=depth)
-                ax.plot(found.step, found, color=color, linewidth=1.6 - 0.6 * (k > 0), zorder=2)
-    ax.set(yscale="log", ylim=(1e-13, 2), xlabel="step", title="ς = 0: all at the target")
-    ax.set_xlim(0, measured.step.values[-1] / 6)
+                ax.plot(found.time, found, color=color, linewidth=1.6 - 0.6 * (k > 0), zorder=2)
+    ax.set(yscale="log", ylim=(1e-13, 2), xlabel="time η · step", title="ς = 0: all at the target")
+    ax.set_xlim(0, float(measured.time.max()) / 6)
     ax.set_ylabel("median |w/s − 1|")
     few_ticks(ax, 4, axis="x")
 
