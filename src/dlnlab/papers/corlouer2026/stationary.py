@@ -313,16 +313,24 @@ def plot(measured: xr.Dataset, predicted: xr.Dataset) -> Figure:
     return figure
 
 
+_SHOWN = 1e-13  # rounding lies below
+
+
 def _distances_from_target(ax: Axes, measured: xr.Dataset) -> None:
     quiet = measured.mode_values.sel(label_noise=0.0).isel(pathway=0, mode=0)
     off = abs(quiet / float(measured.target) - 1).median("seed")
+    ends = float(off.time.where(off > _SHOWN).max())
+    first, *others = np.atleast_1d(measured.depth).tolist()
+    thin = f", thin L = {', '.join(map(str, others))}" if others else ""
     for name, color in zip(NAMES, COLORS, strict=False):
-        for k, depth in enumerate(np.atleast_1d(measured.depth)):
+        for k, depth in enumerate((first, *others)):
             if name in measured.dynamics.values:
                 found = off.sel(dynamics=name, depth=depth)
                 ax.plot(found.time, found, color=color, linewidth=1.6 - 0.6 * (k > 0), zorder=2)
-    ax.set(yscale="log", ylim=(1e-13, 2), xlabel="time η · step", title="ς = 0: all at the target")
-    ax.set_xlim(0, float(measured.time.max()) / 6)
+    ax.set(
+        yscale="log", ylim=(_SHOWN, 2), xlabel="time η · step", title=f"ς = 0: L = {first}{thin}"
+    )
+    ax.set_xlim(0, 1.1 * ends)
     ax.set_ylabel("median |w/s − 1|")
     few_ticks(ax, 4, axis="x")
 
