@@ -23,7 +23,9 @@ def asked(entry: Entry, points: Grid, measured: xr.Dataset) -> xr.Dataset:
     """What theory says of each point; nothing of sweeps of more than 200."""
     if points.size > _MOST_ASKED or not entry.experiment.predictions:
         return xr.Dataset()
-    coords: dict[str, Any] = {**points.fixed, **points.axes}
+    # A list is a sweep, where a tuple may be one value.
+    swept = {name: list(values) for name, values in points.axes.items()}
+    coords: dict[str, Any] = {**points.fixed, **swept}
     return entry.experiment.predict(measured, **coords)
 
 
