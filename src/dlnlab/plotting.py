@@ -246,8 +246,10 @@ def legend_above(figure: Figure, lines: Sequence[Line2D], columns: int | None = 
         )
 
 
-def patches_above(figure: Figure, patches: Sequence[Patch], columns: int | None = None) -> Legend:
-    """The same for filled areas."""
+def patches_above(
+    figure: Figure, patches: Sequence[Patch | Line2D], columns: int | None = None
+) -> Legend:
+    """The same for filled areas, and the lines upon them."""
     with style():
         return figure.legend(
             handles=patches,

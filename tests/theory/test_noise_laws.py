@@ -49,9 +49,9 @@ def exact_diffusion(share, depth, ratio):
 def test_the_peak_to_twelve_digits(depth, part):
     with mp.workdps(40):
         ratio = mp.mpf(part * label_noise_peak_limit(depth))
-        # The extrema of D, from its derivative as a quadratic with exact coefficients.
-        quadratic = [3 * depth - 2, -depth, (depth - 1) * ratio**2]
-        far = max(mp.polyroots(quadratic, maxsteps=200, extraprec=200), key=mp.re)
+        # The extrema of D, from its derivative as a quadratic in 1 − share with exact coefficients.
+        a, b, c = 3 * depth - 2, -depth, (depth - 1) * ratio**2
+        far = (-b + mp.sqrt(b**2 - 4 * a * c)) / (2 * a)
         wanted = 1 - far
         slope = mp.diff(lambda x: mp.log(exact_diffusion(x, depth, ratio)), wanted)
         assert abs(slope) < mp.mpf(10) ** -15

@@ -27,6 +27,7 @@ from dlnlab.plotting import (
     INK,
     Axes,
     Figure,
+    key,
     panels,
     patches_above,
     swatch,
@@ -254,6 +255,9 @@ CLAIMS = (
 
 END_COLORS = (COLORS[1], COLORS[5], FAINT, "#dfe3e8")
 
+EDGE: dict[str, Any] = {"linewidth": 1.2, "linestyle": (0, (4, 2.2))}
+TURN: dict[str, Any] = {"linewidth": 1.4, "linestyle": (0, (1, 1.2))}
+
 
 def plot(measured: xr.Dataset, predicted: xr.Dataset) -> Figure:
     """The fractions of ends in each cell of step size and batch, stacked: a panel for each
@@ -269,7 +273,10 @@ def plot(measured: xr.Dataset, predicted: xr.Dataset) -> Figure:
         if dynamics == "sgd":
             _turns(ax, predicted.exponent.isel(seed=0).sel(**place))
         ax.set_title(f"{NAMES[dynamics]}, ς = {noise:g} s")
-    patches_above(figure, [swatch(n, c) for n, c in zip(ENDS, END_COLORS, strict=True)])
+    seen = (shares > 0).any([dim for dim in shares.dims if dim != "end"]).values
+    fates = [swatch(n, c) for n, c, s in zip(ENDS, END_COLORS, seen, strict=True) if s]
+    edges = [key("edge of the equation", INK, **EDGE), key("edge of SGD", INK, **TURN)]
+    patches_above(figure, [*fates, *edges])
     return figure
 
 
@@ -299,7 +306,7 @@ def _boundary(ax: Axes, measured: xr.Dataset) -> None:
     ratios = measured.edge_ratio.values
     if ratios[0] < 1 < ratios[-1]:
         place = float(np.interp(0, np.log(ratios), np.arange(len(ratios))))
-        ax.axvline(place, color=INK, linewidth=1.2, linestyle=(0, (4, 2.2)), zorder=3)
+        ax.axvline(place, color=INK, zorder=3, **EDGE)
 
 
 def _turns(ax: Axes, exponents: xr.DataArray) -> None:
@@ -310,4 +317,4 @@ def _turns(ax: Axes, exponents: xr.DataArray) -> None:
         if turns.size:
             k = int(turns[0])
             place = k + values[k] / (values[k] - values[k + 1])
-            ax.vlines(place, row - 0.5, row + 0.5, color=INK, lw=1.4, ls=(0, (1, 1.2)), zorder=4)
+            ax.vlines(place, row - 0.5, row + 0.5, color=INK, zorder=4, **TURN)

@@ -367,10 +367,10 @@ def _profiles(ax: Axes, measured: xr.Dataset, depth: int) -> None:
         ax.plot(SHARES[keep], found.steps[keep] / unit, ".", ms=3.5, color=color)
         said = _diffusion(SHARES[:, None], depth, noise)[:, 0] / unit
         predicted_line(ax, SHARES[keep], said[keep], "", color)
-        ax.plot([], [], ".", color=color, label=f"ς = {ratio:g} limit")
+        ax.plot([], [], ".", color=color, label=f"ς = {ratio:g} × limit")
     ax.axvline(LEARNED, color=FAINT, lw=0.8)
     ax.set(title=f"D from the steps, L = {depth}", xlabel="w/s", ylabel="D / D learned")
-    ax.set_ylim(-0.1, 3.4)
+    ax.set_ylim(-0.1, 4.6)
     ax.legend(loc="upper left", handletextpad=0.2)
 
 
