@@ -565,6 +565,7 @@ def descent_step(problem: Problem, dynamics: Map, before: Params, index: Array, 
         rate,
         jnp.asarray(total),
         lambda tangent: jax.jvp(move, (before,), (tangent,))[1],
+        lambda: problem,
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import equinox as eqx
 
+from dlnlab.problem import Problem
 from dlnlab.typing import Any, Array, Int, Params, Scalar
 
 
@@ -38,6 +39,7 @@ class Step(eqx.Module):
     learning_rate: Scalar
     total: Int[Array, ""]
     pushforward: Callable[[Params], Params]
+    batch: Callable[[], Problem]
     within: Callable[[Scalar], Params] | None = None
 
     @property

@@ -66,21 +66,25 @@ def noiseless_labels(measured, predicted):
     return xr.concat(told, "label_noise"), predicted
 
 
+WATCHED = "estimated_update_variance"
+
+
 def silent(measured, predicted):
     """A variance that is never large on the seeds that count."""
     factor = xr.where(measured.seed % 2 == 1, 1e-9, 1.0)
-    return measured.assign(update_variance=measured.update_variance * factor), predicted
+    return measured.assign({WATCHED: measured[WATCHED] * factor}), predicted
 
 
 def oracle(measured, predicted):
     """A variance that knows the future."""
     parts = []
     for start in measured.disorder.values:
-        one = measured.sel(disorder=start)
-        until = np.clip(forecast.watch(one).until, 0, 1e3)
-        parts.append(xr.DataArray(1 / (1 + until), dims=("seed", "step", "mode")))
-    made = xr.concat(parts, "disorder").transpose(*measured.update_variance.dims)
-    return measured.assign(update_variance=(made.dims, made.values)), predicted
+        until = np.clip(forecast.watch(measured.sel(disorder=start)).until, 0, 1e3)
+        known = 1 / (1 + until)
+        # What stands before the first step is not watched.
+        parts.append(xr.DataArray(np.pad(known, ((0, 0), (1, 0), (0, 0))), dims=forecast.ORDER))
+    made = xr.concat(parts, "disorder").transpose(*measured[WATCHED].dims)
+    return measured.assign({WATCHED: (made.dims, made.values)}), predicted
 
 
 MUTATIONS = {
@@ -94,15 +98,16 @@ MUTATIONS = {
     "corlouer2026.3n": [backwards("step", "mode_diffusion")],
     "corlouer2026.3o": [backwards("step", "mode_drift")],
     "corlouer2026.3p": [noiseless_labels],
-    "corlouer2026.7": [backwards("step", "update_variance")],
+    "corlouer2026.7": [backwards("step", WATCHED)],
     "corlouer2026.7a": [silent],
     "corlouer2026.7b": [silent],
-    "corlouer2026.7c": [oracle, backwards("step", "update_variance_mean")],
+    "corlouer2026.7c": [oracle, backwards("step", f"{WATCHED}_mean")],
     "corlouer2026.7d": [oracle],
-    "corlouer2026.7e": [backwards("step", "update_variance")],
+    "corlouer2026.7e": [backwards("step", WATCHED)],
     "corlouer2026.7f": [oracle],
-    "corlouer2026.7g": [backwards("mode", "update_variance")],
-    "corlouer2026.7h": [backwards("mode", "strengths")],
+    "corlouer2026.7g": [backwards("mode", WATCHED)],
+    "corlouer2026.7h": [backwards("mode", f"{WATCHED}_strength")],
+    "corlouer2026.7i": [silent],
 }
 
 

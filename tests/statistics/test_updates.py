@@ -1,11 +1,13 @@
 """The variance of updates against the obvious loop, and against the diffusion of the modes."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlnlab.dynamics import StochasticGradientDescent
+from dlnlab.dynamics import GradientDescent, StochasticGradientDescent, Switched
 from dlnlab.errors import InputError
 from dlnlab.networks import square
 from dlnlab.observables import end_to_end, mode_diffusion, mode_drift
@@ -13,16 +15,16 @@ from dlnlab.problem import Problem
 from dlnlab.run import Run
 from dlnlab.schedule import last
 from dlnlab.simulate import simulate
-from dlnlab.statistics import ModeUpdates
+from dlnlab.statistics import EstimatedModeUpdates, ModeUpdates
 from dlnlab.tasks import teacher_samples
 
 
-def some_run(rate):
+def some_run(rate, replacement="with"):
     task = teacher_samples(jax.random.key(1), jnp.diag(jnp.array([2.0, 1.0, 0.5])), 40, 0.3)
     problem = Problem(square(3, (2,)), task)
     keys = jax.random.split(jax.random.key(2), 2)
     params = (tuple(jax.random.normal(k, (3, 3)) / 2 for k in keys),)
-    descent = StochasticGradientDescent(rate, batch_size=2, replacement="with")
+    descent = StochasticGradientDescent(rate, batch_size=2, replacement=replacement)
     return Run(problem, descent, params, key=jax.random.key(3))
 
 
@@ -53,6 +55,65 @@ def test_updates_are_weighted_as_the_obvious_loop_does():
         np.testing.assert_allclose(found.update_variance[count], variance, rtol=1e-8, atol=1e-14)
 
 
+@pytest.mark.parametrize("replacement", ["with", "epochs"])
+def test_an_estimated_basis_is_that_of_the_batches_so_far(replacement):
+    """The obvious loop again, which draws the batches anew and decomposes their mean."""
+    with jax.enable_x64(True):
+        run, window, rate, steps = some_run(0.01, replacement), 7, 0.01, 30
+        observe, statistics = (end_to_end,), (EstimatedModeUpdates(window),)
+        found = simulate(
+            run, steps=steps, schedule=last(30), observe=observe, statistics=statistics
+        )
+        inputs = np.asarray(run.problem.task.inputs)
+        maps = found.end_to_end.values @ np.linalg.inv(inputs.T @ inputs / len(inputs))
+        memory = run.dynamics.init(run.problem, run.params, run.key)
+        params, seen = run.params, []
+        for _ in range(steps):
+            batch = run.dynamics.batch(run.problem, memory).task
+            pairs = zip(batch.inputs, batch.outputs, strict=True)
+            seen.append(np.mean([np.outer(y, x) for x, y in pairs], axis=0))
+            params, memory = run.dynamics.step(run.problem, params, memory)
+    updates, mean, variance = np.diff(maps, axis=0) / rate, np.zeros((3, 3)), np.zeros(3)
+    for count in range(1, steps + 1):
+        left, strengths, right = np.linalg.svd(np.mean(seen[:count], axis=0))
+        part = max(1 / window, 1 / count)
+        away = updates[count - 1] - mean
+        mean = mean + part * away
+        variance = (1 - part) * (variance + part * np.diag(left.T @ away @ right.T) ** 2)
+        if count == 1:  # two samples leave the signs of the third singular vectors open
+            continue
+        now = found.isel(step=count)
+        wanted = {
+            "": variance,
+            "_mean": np.diag(left.T @ mean @ right.T),
+            "_level": np.diag(left.T @ maps[count] @ right.T),
+            "_strength": strengths,
+        }
+        for name, value in wanted.items():
+            made = now[f"estimated_update_variance{name}"]
+            np.testing.assert_allclose(made, value, rtol=1e-7, atol=1e-12)
+
+
+def test_without_batches_the_estimated_basis_is_the_task_s():
+    with jax.enable_x64(True):
+        run = dataclasses.replace(some_run(0.01), dynamics=GradientDescent(0.01))
+        statistics = (ModeUpdates(5), EstimatedModeUpdates(5))
+        found = simulate(run, steps=20, schedule=last(20), statistics=statistics).isel(step=-1)
+    same = {"rtol": 1e-9, "atol": 1e-14}
+    np.testing.assert_allclose(found.estimated_update_variance, found.update_variance, **same)
+    np.testing.assert_allclose(
+        found.estimated_update_variance_mean, found.update_variance_mean, **same
+    )
+
+
+def test_batches_of_several_sizes_are_refused():
+    run = some_run(0.01)
+    phases = tuple(dataclasses.replace(run.dynamics, batch_size=b) for b in (2, 4))
+    switched = dataclasses.replace(run, dynamics=Switched(phases, (5,)))
+    with pytest.raises(InputError, match="differ in size; run each on its own"):
+        simulate(switched, steps=9, statistics=(EstimatedModeUpdates(5),))
+
+
 def test_it_measures_diffusion_over_batch_size():
     """At a step so small that nothing moves: 4,000 updates, the variance of a variance included."""
     steps, rate = 4000, 1e-9
@@ -74,6 +135,7 @@ def test_it_measures_diffusion_over_batch_size():
     assert (abs(end.update_variance.values / diffusion - 1) < 5 * (20 / steps) ** 0.5).all()
 
 
-def test_a_window_of_one_step_is_refused():
+@pytest.mark.parametrize("statistic", [ModeUpdates, EstimatedModeUpdates])
+def test_a_window_of_one_step_is_refused(statistic):
     with pytest.raises(InputError, match="window is 1, and a variance needs at least 2 steps"):
-        ModeUpdates(1)
+        statistic(1)

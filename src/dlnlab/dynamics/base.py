@@ -44,6 +44,10 @@ class Map(eqx.Module):
         """The same for a driver, which knows that all lanes stand at step `index` (from 0)."""
         return self.step(problem, params, memory)
 
+    def batch(self, problem: Problem, memory: Any) -> Problem:
+        """The problem of the next step's mini-batch alone, for a dynamics that draws them."""
+        return problem
+
     @property
     def phases(self) -> tuple[Phase, ...]:
         """How long the steps take: each the learning rate, unless a dynamics says otherwise."""

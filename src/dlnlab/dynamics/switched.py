@@ -97,6 +97,12 @@ class Switched(Map):
         after, memories = jax.lax.switch(now, turns, params, memory.memories)
         return after, Turns(memories, memory.steps + 1)
 
+    def batch(self, problem: Problem, memory: Turns) -> Problem:
+        raise InputError(
+            "batches are asked for, and those of dynamics that follow each other differ in size; "
+            "run each on its own."
+        )
+
 
 _EXAMPLE = (StochasticGradientDescent(0.01, batch_size=2), GradientDescent(0.005))
 EXAMPLES = (Switched(dynamics=_EXAMPLE, at=(2,)),)

@@ -172,6 +172,7 @@ def _flow_statistics_step(run: Run, lane: Lane, after: Params, taken: Scalar) ->
         taken,
         memory.accepted + 1,
         pushforward,
+        lambda: run.problem,
         lambda moment: _shorter(run, lane.time, moment, lane.params),
     )
 

@@ -73,7 +73,8 @@ def _step(run: Run, statistics: Statistics, lane: Lane, index: Array, horizon: A
     # Numbers that are not finite are looked for in the parameters: to ask the loss would cost
     # another pass through all layers. A loss that has overflowed already is seen when recorded.
     finite = jnp.isfinite(sum(jnp.sum(leaf) for leaf in jax.tree.leaves(after)))
-    step = Step(lane.params, after, index, time, rate, horizon, pushforward)
+    batch = lambda: dynamics.batch(problem, lane.memory)  # noqa: E731
+    step = Step(lane.params, after, index, time, rate, horizon, pushforward, batch)
     status = jnp.where(active & ~finite, jnp.full_like(lane.status, Status.DIVERGED), lane.status)
     moved = Lane(after, memory, updated(run, statistics, lane, step), lane.time, status)
     still = Lane(lane.params, lane.memory, lane.statistics, lane.time, status)

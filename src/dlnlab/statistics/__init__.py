@@ -20,7 +20,7 @@ from dlnlab.statistics.outcome import OUTCOMES, Outcome
 from dlnlab.statistics.passage import FirstRise, FirstTime, Maximum
 from dlnlab.statistics.staircase import Staircase
 from dlnlab.statistics.step_profile import StepProfile
-from dlnlab.statistics.updates import ModeUpdates
+from dlnlab.statistics.updates import EstimatedModeUpdates, ModeUpdates
 
 EXAMPLES = (
     *passage.EXAMPLES,
@@ -40,6 +40,7 @@ __all__ = [
     "Amplitude",
     "CurvatureTracker",
     "EscapeRate",
+    "EstimatedModeUpdates",
     "FirstRise",
     "FirstTime",
     "HessianShares",

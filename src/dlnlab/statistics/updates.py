@@ -11,7 +11,8 @@ from dlnlab.networks import LinearNetwork, pathway_products
 from dlnlab.problem import Problem
 from dlnlab.state import Step
 from dlnlab.statistics.base import Statistic, like
-from dlnlab.typing import Array, Float, Params
+from dlnlab.tasks.basis import in_modes
+from dlnlab.typing import Any, Array, Float, Params, Scalar
 
 
 class Updates(NamedTuple):
@@ -43,10 +44,7 @@ class ModeUpdates(Statistic):
     dims: ClassVar[tuple[str, ...]] = ("mode",)
 
     def __post_init__(self) -> None:
-        if self.window < 2:
-            raise InputError(
-                f"window is {self.window}, and a variance needs at least 2 steps; raise it."
-            )
+        _require_window(self.window)
 
     @property
     def name(self) -> str:
@@ -57,10 +55,10 @@ class ModeUpdates(Statistic):
         return Updates(nothing, nothing)
 
     def update(self, problem: Problem, memory: Updates, step: Step) -> Updates:
-        dtype = like(step.after)
-        moved = _modes(problem, step.after) - _modes(problem, step.before)
-        weight = jnp.maximum(1 / self.window, 1 / step.index).astype(dtype)
-        away = moved / step.learning_rate.astype(dtype) - memory.mean
+        basis = problem.task.left, problem.task.right
+        moved = _map_of(problem, step.after) - _map_of(problem, step.before)
+        weight = _weight(self.window, step)
+        away = _along(moved, *basis) / step.learning_rate.astype(weight.dtype) - memory.mean
         variance = (1 - weight) * (memory.value + weight * away**2)
         return Updates(variance, memory.mean + weight * away)
 
@@ -68,16 +66,110 @@ class ModeUpdates(Statistic):
         return memory
 
 
-def _modes(problem: Problem, params: Params) -> Float[Array, " mode"]:
-    """`u_aᵀWv_a`."""
-    network, task = problem.network, problem.task
+class EstimatedUpdates(NamedTuple):
+    """The same in an estimated basis, with what else is seen in it."""
+
+    value: Float[Array, " mode"]
+    mean: Float[Array, " mode"]
+    level: Float[Array, " mode"]
+    strength: Float[Array, " mode"]
+
+
+class Estimate(NamedTuple):
+    """The mean of the batches' E[yxᵀ], that of the updates of W, and the modes' variances."""
+
+    target: Array
+    mean: Array
+    variance: Float[Array, " mode"]
+
+
+@dataclass(frozen=True)
+class EstimatedModeUpdates(Statistic):
+    """The same, as who has mini-batches alone follows them: the basis too is estimated.
+
+    Û and V̂ are the singular vectors of the mean of yxᵀ over all batches so far, in descending
+    order; the mean of the updates is kept as a matrix, so that it turns with the basis, and each
+    update counts in the variance along the basis of its moment. Beside variance and `mean` stand
+    the `level` û_aᵀWv̂_a and the `strength` ŝ_a, the singular value; modes
+    of which nothing was seen yet point anywhere. A dynamics without batches sees the whole task at
+    every step. Source: corlouer2026.7.
+
+    Raises InputError for a window below 2, and where batches of several sizes follow each other.
+
+    >>> EstimatedModeUpdates(50).name
+    'estimated_update_variance'
+    """
+
+    window: int = 50
+
+    dims: ClassVar[tuple[str, ...]] = ("mode",)
+
+    def __post_init__(self) -> None:
+        _require_window(self.window)
+
+    @property
+    def name(self) -> str:
+        return "estimated_update_variance"
+
+    def init(self, problem: Problem, params: Params) -> Estimate:
+        task = problem.task
+        made = jax.eval_shape(_map_of, problem, params)
+        nothing = jnp.zeros(task.strengths.shape, like(params))
+        return Estimate(
+            jnp.zeros(task.target.shape, like(params)), jnp.zeros(made.shape, made.dtype), nothing
+        )
+
+    def update(self, problem: Problem, memory: Estimate, step: Step) -> Estimate:
+        dtype = like(step.after)
+        more = jnp.asarray(step.batch().task.target) - memory.target
+        target = memory.target + more / step.index.astype(dtype)
+        moved = _map_of(problem, step.after) - _map_of(problem, step.before)
+        weight = _weight(self.window, step)
+        away = moved / step.learning_rate.astype(dtype) - memory.mean
+        along = _along(away, *_estimated(problem, target)[1])
+        variance = (1 - weight) * (memory.variance + weight * along**2)
+        return Estimate(target, memory.mean + weight * away, variance)
+
+    def read(
+        self, problem: Problem, memory: Estimate, params: Params, status: Array
+    ) -> EstimatedUpdates:
+        strength, basis = _estimated(problem, memory.target)
+        mean, level = _along(memory.mean, *basis), _along(_map_of(problem, params), *basis)
+        return EstimatedUpdates(memory.variance, mean, level, strength)
+
+
+def _require_window(window: int) -> None:
+    if window < 2:
+        raise InputError(f"window is {window}, and a variance needs at least 2 steps; raise it.")
+
+
+def _weight(window: int, step: Step) -> Scalar:
+    """All steps weigh the same until there are as many as the window's."""
+    return jnp.maximum(1 / window, 1 / step.index).astype(like(step.after))
+
+
+def _map_of(problem: Problem, params: Params) -> Array:
+    """W: of networks that are not linear `E[f(x)xᵀ]` of the sample."""
+    network = problem.network
     if isinstance(network, LinearNetwork):
-        made = jax.tree.reduce(jnp.add, pathway_products(network, params))
-    else:
-        made = problem.end_to_end(params)
-    if task.left is None or task.right is None:
+        made: Array = jax.tree.reduce(jnp.add, pathway_products(network, params))
         return made
-    return jnp.sum(jnp.asarray(task.left) * (made @ jnp.asarray(task.right)), axis=0)
+    return problem.end_to_end(params)
 
 
-EXAMPLES = (ModeUpdates(window=5),)
+def _along(made: Array, left: Array | None, right: Array | None) -> Float[Array, " mode"]:
+    """`u_aᵀWv_a`; a network of modes has these for weights."""
+    if left is None or right is None:
+        return made
+    return jnp.sum(jnp.asarray(left) * (made @ jnp.asarray(right)), axis=0)
+
+
+def _estimated(problem: Problem, target: Array) -> tuple[Array, tuple[Any, Any]]:
+    """The strengths and the basis of an estimate of the target."""
+    if problem.task.left is None:
+        return target, (None, None)
+    strengths, left, right = in_modes(target, None)
+    return strengths, (left, right)
+
+
+EXAMPLES = (ModeUpdates(window=5), EstimatedModeUpdates(window=5))
