@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-import jax
 import numpy as np
 import xarray as xr
 
@@ -15,6 +14,7 @@ from dlnlab.run import Run
 from dlnlab.schedule import Schedule
 from dlnlab.schema import Grid, Parameter, grid, schema
 from dlnlab.simulate import Monitor, simulate_grid
+from dlnlab.simulate.examine import examined
 from dlnlab.simulate.grids import DEFAULT_SCHEDULE
 from dlnlab.statistics.base import Statistic
 from dlnlab.theory.base import Prediction
@@ -105,6 +105,8 @@ class Experiment:
         if steps is None and time is None:
             steps, time = self.steps, self.time
         points = self.grid(**coords)
+        # Which of the two takes longer nobody knows; but a run of no steps takes no time.
+        share = 1.0 if self.examine is None else 0.5 if steps or time else 0.0
         measured = simulate_grid(
             self.build,
             points,
@@ -114,10 +116,13 @@ class Experiment:
             observe=self.observe,
             statistics=self.statistics,
             threads=threads,
-            monitor=monitor,
+            monitor=_until(share, monitor),
         )
         if self.examine is not None:
-            measured = measured.assign(_examined(self.build, self.examine, points))
+            rest = _from(share, monitor)
+            measured = measured.assign(
+                examined(self.build, self.examine, points, threads=threads, monitor=rest)
+            )
         return measured.assign_attrs(title=self.title, source=self.source())
 
     def source(self) -> str:
@@ -145,22 +150,18 @@ class Experiment:
         )
 
 
-def _examined(
-    build: Callable[..., Run], examine: Callable[[Run], xr.Dataset], points: Grid
-) -> xr.Dataset:
-    """What is found of every start, over the axes of the sweep."""
-    with jax.enable_x64(True):
-        found = [examine(build(**points.point(index))) for index in range(points.size)]
-    return xr.Dataset(
-        {
-            name: (
-                (*points.axes, *one.dims),
-                np.stack([each[name].values for each in found]).reshape(points.shape + one.shape),
-                one.attrs,
-            )
-            for name, one in found[0].data_vars.items()
-        }
-    )
+def _from(share: float, monitor: Monitor | None) -> Monitor | None:
+    """A monitor for what begins when this share of all is finished."""
+    if monitor is None:
+        return None
+    return lambda fraction, seconds: monitor(share + (1 - share) * fraction, seconds)
+
+
+def _until(share: float, monitor: Monitor | None) -> Monitor | None:
+    """A monitor for the first share, after which nobody knows yet what is left."""
+    if monitor is None or share == 1:
+        return monitor
+    return lambda fraction, _: monitor(share * fraction, None)
 
 
 class _Answer(NamedTuple):

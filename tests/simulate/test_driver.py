@@ -325,6 +325,35 @@ def test_an_interrupt_keeps_what_was_finished(monkeypatch):
     assert threading.active_count() < 20
 
 
+@pytest.mark.parametrize(("steps", "first"), [(0, 0.0), (5, 0.5)])
+def test_what_is_examined_tells_how_far_it_is(monkeypatch, steps, first):
+    monkeypatch.setattr(workers, "_POLL_SECONDS", 0.002)
+    rates, seen = [0.1, 0.2, 0.3, 0.4], []
+
+    def examine(run: Run) -> xr.Dataset:
+        threading.Event().wait(0.1)
+        if float(run.dynamics.learning_rate) == 9.0:
+            raise InputError("nine is too large; lower it.")
+        return xr.Dataset({"twice": ((), 2 * float(run.dynamics.learning_rate), {"symbol": "2η"})})
+
+    looked = dataclasses.replace(EXPERIMENT, steps=steps, examine=examine)
+    measured = [
+        looked.measure(
+            threads=threads, monitor=lambda *share: seen.append(share), learning_rate=rates
+        )
+        for threads in (1, 2)
+    ]
+    for found in measured:
+        np.testing.assert_array_equal(found.twice, 2 * np.array(rates))
+        assert found.twice.attrs == {"symbol": "2η"}
+    shares = [share for share, _ in seen]
+    assert max(shares) < 1
+    assert {first + (1 - first) * done for done in (0.25, 0.5, 0.75)} <= set(shares)
+    assert all(left is None or left < 5 for _, left in seen)
+    with pytest.raises(InputError, match="nine is too large"):
+        looked.measure(learning_rate=[0.1, 9.0])
+
+
 def test_optax_descent_is_descent_and_momentum_is_momentum():
     with jax.enable_x64(True):
         plain = build(0.1, 0.5, 1)

@@ -4,11 +4,12 @@ import itertools
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
 
+import numpy as np
 from threadpoolctl import threadpool_limits
 
-from dlnlab.simulate.tiles import Work
 from dlnlab.typing import Any
 
 Monitor = Callable[[float, float | None], None]
@@ -16,6 +17,18 @@ Monitor = Callable[[float, float | None], None]
 
 _POLL_SECONDS = 0.1
 _GRACE_SECONDS = 0.7
+
+
+class Job(Protocol):
+    """Work in batches that do not wait for each other, with the finished share of each."""
+
+    progress: np.ndarray[Any, Any]
+
+    def batches(self) -> Iterable[int]:
+        """The numbers of the batches."""
+
+    def compute(self, batch: int, stopped: threading.Event) -> None:
+        """Compute one, or what there is time for until `stopped` is set."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -32,8 +45,10 @@ def default_threads() -> int:
     return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
 
 
-def execute(works: list[Work], threads: int | None = None, monitor: Monitor | None = None) -> None:
-    """Compute all tiles of all works; on an interrupt stop after the current segments.
+def execute(
+    works: Sequence[Job], threads: int | None = None, monitor: Monitor | None = None
+) -> None:
+    """Compute all batches of all works; on an interrupt stop after the current segments.
 
     **Raises:** what a worker raised; `KeyboardInterrupt` within a second of the interrupt,
     with whatever had been recorded standing in the works.
@@ -71,11 +86,11 @@ def execute(works: list[Work], threads: int | None = None, monitor: Monitor | No
         raise failures[0]
 
 
-def _batch(job: tuple[Work, int]) -> int:
+def _batch(job: tuple[Job, int]) -> int:
     return job[1]
 
 
-def _watch(crew: list[threading.Thread], works: list[Work], monitor: Monitor | None) -> None:
+def _watch(crew: list[threading.Thread], works: Sequence[Job], monitor: Monitor | None) -> None:
     began, tiles = time.perf_counter(), sum(len(work.progress) for work in works)
     for tick in itertools.count():
         # Short waits at first, so that a run of milliseconds is not held up by its watcher.

@@ -19,7 +19,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from threadpoolctl import threadpool_limits
 
 from dlnlab.claims import FALSE_ALARM, STATISTICAL_CLAIMS, Claim, Verdict, Word
 from dlnlab.critical import linearised_distance, nearest_minimum, nearest_saddle
@@ -83,13 +82,12 @@ def build(
 
 def distances(run: Run) -> xr.Dataset:
     """Upper and lower bounds of the distances, and the linearised one, NaN where it is invalid."""
-    with threadpool_limits(1, user_api="blas"):
-        saddle = nearest_saddle(run.problem, run.params, STARTS)
-        least = nearest_minimum(run.problem, run.params, STARTS)
-        try:
-            linear = linearised_distance(run.problem, run.params)
-        except InputError:
-            linear = np.nan
+    saddle = nearest_saddle(run.problem, run.params, STARTS)
+    least = nearest_minimum(run.problem, run.params, STARTS)
+    try:
+        linear = linearised_distance(run.problem, run.params)
+    except InputError:
+        linear = np.nan
     found = {
         "saddle_distance": (saddle.upper, "d_s"),
         "saddle_distance_lower": (saddle.lower, "d_s"),
