@@ -11,6 +11,7 @@ from dlnlab.dynamics import GradientDescent
 from dlnlab.errors import InputError
 from dlnlab.experiment import Experiment
 from dlnlab.initialization import gaussian
+from dlnlab.linalg import neighbours
 from dlnlab.networks import Perceptrons, chain
 from dlnlab.observables import loss, sharpness, top_eigenvalues
 from dlnlab.problem import Problem
@@ -83,7 +84,7 @@ def tracked(learning_rate, steps, tracker, *, start=0.4, width=8, observe=(top_e
 @pytest.mark.parametrize(
     ("regime", "learning_rate", "start", "steps", "stretch", "products"),
     [
-        ("progressive sharpening", 0.001, 0.15, 1500, slice(200, None), 3),
+        ("progressive sharpening", 0.001, 0.15, 1500, slice(200, None), 2),
         ("convergence", 0.05, 0.4, 1500, slice(1000, None), 1),
         ("orbit of period 2", 0.16, 0.4, 2000, slice(1600, None), 1),
     ],
@@ -104,6 +105,69 @@ def test_few_products_a_step_keep_the_residual_small(
     scale = np.abs(found.tracked_eigenvalues.values).max()
     assert found.tracked_eigenvalues_residual.max() <= 1e-6 * 2 * scale
     np.testing.assert_allclose(found.tracked_eigenvalues[:, 0], found.sharpness, rtol=1e-9)
+
+
+def test_few_products_are_enough_where_the_sharpness_rises_steeply():
+    with jax.enable_x64(True):
+        problem = Problem(chain((20,) * 6), Whitened(jnp.diag(jnp.linspace(2, 0.5, 20))))
+        noise = gaussian(problem.network, jax.random.key(0), std=0.05 / 20**0.5)
+        params = jax.tree.map(lambda drawn: 0.5 * jnp.eye(20) + drawn, noise)
+        run = Run(problem, GradientDescent(0.01), params)
+    found = simulate(
+        run,
+        steps=150,
+        schedule=linear(150),
+        observe=(sharpness,),
+        statistics=(CurvatureTracker(),),
+    )
+    values = found.tracked_eigenvalues.values[:, 0]
+    assert values.max() > 10 * values[0]
+    assert np.median(found.tracked_eigenvalues_products[5:]) <= 3
+    np.testing.assert_allclose(values, found.sharpness, rtol=1e-9)
+
+
+# --- what is seen beside the top ----------------------------------------------------------------
+
+
+def some_pairs():
+    rng = np.random.default_rng(0)
+    vectors = np.linalg.qr(rng.normal(size=(9, 9)))[0].T
+    values = np.linspace(2.0, -1.0, 9)
+    return values, vectors, (vectors.T * values) @ vectors
+
+
+def test_known_neighbours_make_a_correction_exact():
+    """It is what the vector lacks, (θ − H)⁻¹ r, where the rest of the spectrum is one value."""
+    values, vectors, _ = some_pairs()
+    values[4:] = values[3]
+    matrix = (vectors.T * values) @ vectors
+    residual = np.random.default_rng(1).normal(size=8) @ vectors[1:]
+    with jax.enable_x64(True):
+        fading = jnp.array([0.9, 0.5, 0.2])[:, None]
+        # in any orthogonal frame, since they are diagonalised first
+        turn = np.linalg.qr(np.random.default_rng(2).normal(size=(3, 3)))[0]
+        seen = turn @ vectors[1:4]
+        near = neighbours.known(neighbours.Neighbours(fading * seen, fading * (seen @ matrix)))
+        made = neighbours.corrections(near, values[:1], jnp.asarray(residual[None]), values[0])
+    wanted = np.linalg.pinv(values[0] * np.eye(9) - matrix) @ residual
+    np.testing.assert_allclose(made[0], wanted, atol=1e-12)
+
+
+def test_what_was_seen_fades_and_keeps_its_images():
+    values, vectors, matrix = some_pairs()
+    with jax.enable_x64(True):
+        both = [neighbours.Neighbours(rows, rows @ matrix) for rows in (vectors[:1], vectors[3:5])]
+        near, lengths = neighbours.nothing_near(vectors[:1]), []
+        for fresh in (both[1], *[neighbours.Neighbours(0 * vectors[:2], 0 * vectors[:2])] * 2):
+            near = neighbours.seen(near, both[0], fresh)
+            lengths.append(np.linalg.norm(near.vectors, axis=1))
+            np.testing.assert_allclose(near.images, near.vectors @ matrix, atol=1e-12)
+        found = neighbours.known(near)
+    assert near.vectors.shape == (6, 9)
+    wanted = np.outer([1, 0.8, 0.64], [1, 1, 0, 0, 0, 0])
+    np.testing.assert_allclose(lengths, wanted, atol=1e-12)
+    there = np.linalg.norm(found.vectors, axis=1) > 0.5
+    np.testing.assert_allclose(np.sort(found.values[there]), np.sort(values[3:5]), atol=1e-12)
 
 
 def test_pairs_are_followed_down_to_the_first_below_the_threshold():

@@ -3,11 +3,12 @@
 From one step of a run to the next, eigenvectors turn smoothly; beyond the edge of stability the
 orbit has period 2, and those of the last step but one are the better guess. `follow` begins with
 the guess that would have been best a step ago, one vector for each pair, because each vector costs
-a product; it adds residuals until these are small, and counts the products that it took. `begin` is
-the same from vectors at random.
+a product; it adds corrections until the residuals are small, and counts the products that it took.
+`begin` is the same from vectors at random.
 
-It is a block method (Davidson, J. Comput. Phys. 17, 87, 1975, without a preconditioner), so that
-equal eigenvalues are found as often as they are there. Operators are known by their action alone.
+It is a block method (Davidson, J. Comput. Phys. 17, 87, 1975), so that equal eigenvalues are found
+as often as they are there; a correction is the residual divided by gaps that the last steps have
+seen. Operators are known by their action alone.
 """
 
 from typing import NamedTuple, TypeAlias
@@ -17,6 +18,7 @@ import jax.numpy as jnp
 
 from dlnlab.linalg.extrapolation import STEPS, foretold
 from dlnlab.linalg.extremes import Eigenpairs, Matvec
+from dlnlab.linalg.neighbours import Neighbours, corrections, known, nothing_near, seen
 from dlnlab.typing import Any, Array, Float, Int, Key, Scalar
 
 
@@ -25,12 +27,14 @@ class Track(NamedTuple):
 
     `pairs` are k eigenvalues (descending), vectors and residuals, of which the first `following`
     are followed; `history` are the vectors of the last five steps, the latest first, each better by
-    what its residual tells; `guard` is the best guess at the next vector below. `products` of
-    the operator with a vector were needed in this step, and `probes` more for the guard.
+    what its residual tells; `near` is what was seen beside them, and `guard` the best guess at the
+    next vector below. `products` of the operator with a vector were needed in this step, and
+    `probes` more for the guard.
     """
 
     pairs: Eigenpairs
     history: Float[Array, "5 k n"]
+    near: Neighbours
     guard: Float[Array, " n"]
     following: Int[Array, ""]
     products: Int[Array, ""]
@@ -54,7 +58,8 @@ def begin(
     """
     drawn = jax.random.normal(key, (k + 2, size), dtype)
     none = jnp.zeros_like(drawn[:k])
-    return _refined(matvec, drawn[:k], none, drawn[k:], threshold, tolerance, rounds=2000)
+    near = nothing_near(none)
+    return _refined(matvec, near, drawn[:k], none, drawn[k:], threshold, tolerance, rounds=2000)
 
 
 def follow(
@@ -89,7 +94,8 @@ def follow(
     # Where a pair more is wanted than was followed, the guard is the first to ask.
     reserve = jnp.where(jnp.cumsum(~rows, axis=0) == 1, track.guard, history[0])
     extra = jnp.where(probe, jnp.stack([track.guard, fresh]), 0)
-    made = _refined(matvec, foretold(history), reserve, extra, threshold, tolerance, rounds=50)
+    seeds = foretold(history)
+    made = _refined(matvec, track.near, seeds, reserve, extra, threshold, tolerance, rounds=50)
     guard = jnp.where(probe, made.guard, track.guard)
     history = jnp.concatenate([made.history[:1], history[:-1]])
     return made._replace(history=history, guard=guard)
@@ -108,6 +114,7 @@ of rows used."""
 
 def _refined(
     matvec: Matvec,
+    near: Neighbours,
     seeds: Array,
     reserve: Array,
     extra: Array,
@@ -121,6 +128,7 @@ def _refined(
     space = _probed(matvec, (empty, empty, jnp.asarray(0)), extra)
     probes = space[-1]
     space = _extended(matvec, space, seeds, tolerance / 10)
+    beside = known(near)
 
     def unfinished(carry: Any) -> Array:
         _, _, _, errors, count, _ = carry
@@ -131,8 +139,9 @@ def _refined(
         space = _shortened(space, ritz, k)
         before = space[-1]
         reserved = (count == 0) & jnp.any(errors > _FAILED) & jnp.any(reserve)
-        residuals = ritz.residuals[:k] * (errors > tolerance)[:, None]
-        space = _extended(matvec, space, jnp.where(reserved, reserve, residuals), 0.0)
+        lacking = corrections(beside, ritz.values[:k], ritz.residuals[:k], ritz.largest)
+        lacking = lacking * (errors > tolerance)[:, None]
+        space = _extended(matvec, space, jnp.where(reserved, reserve, lacking), 0.0)
         ritz, errors, wanted = _ritz(space, k, threshold)
         return space, products + space[-1] - before, ritz, errors, count + 1, wanted
 
@@ -143,14 +152,15 @@ def _refined(
     pairs = Eigenpairs(ritz.values[:k], ritz.vectors[:k], lengths[:k])
     # What is left of the error lies mostly in the bulk of the spectrum, and is taken off for free.
     # This also lets what rises grow from nothing, so that it is done in every step.
-    known = jnp.arange(len(ritz.values)) < space[-1]
-    bulk = jnp.mean(jnp.where(known, ritz.values, -jnp.abs(ritz.values[0]))[k:])
+    filled = jnp.arange(len(ritz.values)) < space[-1]
+    bulk = jnp.mean(jnp.where(filled, ritz.values, -jnp.abs(ritz.values[0]))[k:])
     above = ritz.values[:k, None] - bulk
     better = pairs.vectors + ritz.residuals[:k] / jnp.where(above > 0, above, jnp.inf)
     guard = ritz.vectors[jnp.minimum(wanted, len(ritz.vectors) - 1)]
     history = jnp.stack([better] + [jnp.zeros_like(better)] * (STEPS - 1))
     wanted = jnp.minimum(wanted, space[-1])
-    return Track(pairs, history, guard, wanted, products, probes)
+    top, rest = (Neighbours(ritz.vectors[s], ritz.images[s]) for s in (slice(k), slice(k, None)))
+    return Track(pairs, history, seen(near, top, rest), guard, wanted, products, probes)
 
 
 def _probed(matvec: Matvec, space: _Space, extra: Array) -> _Space:
@@ -167,12 +177,14 @@ def _probed(matvec: Matvec, space: _Space, extra: Array) -> _Space:
 
 
 class _Ritz(NamedTuple):
-    """The best 2k + 1 Ritz pairs (or all), the residual of each a vector, and all coefficients."""
+    """The best 2k + 1 Ritz pairs (or all), the residual of each a vector, their images, and the
+    largest Ritz value of all in magnitude."""
 
     values: Array
     vectors: Array
     residuals: Array
     images: Array
+    largest: Scalar
 
 
 def _ritz(space: _Space, k: int, threshold: Scalar | float) -> tuple[_Ritz, Array, Array]:
@@ -194,7 +206,7 @@ def _ritz(space: _Space, k: int, threshold: Scalar | float) -> tuple[_Ritz, Arra
     rows = jnp.arange(k)
     errors = jnp.linalg.norm(residuals[:k], axis=1) / jnp.where(largest > 0, largest, 1)
     errors = jnp.where(rows < used, errors, jnp.inf) * (rows < wanted)
-    return _Ritz(values[: 2 * k + 1], vectors, residuals, applied), errors, wanted
+    return _Ritz(values[: 2 * k + 1], vectors, residuals, applied, largest), errors, wanted
 
 
 def _shortened(space: _Space, ritz: _Ritz, k: int) -> _Space:
