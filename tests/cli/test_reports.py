@@ -91,6 +91,44 @@ def test_claims_are_read(dln, tmp_path, place):
         assert [row["id"] for row in rows] == ["kim2026.5a", "kim2026.5b"]
 
 
+def test_single_claims_and_figures_are_computed_once_and_alone(dln, monkeypatch):
+    asked = []
+
+    def judged(entries, monitor):
+        asked.append([entry.id for entry in entries])
+        made = [(entry, claim) for entry in entries for claim in entry.claims]
+        return [{**CLAIM, "id": claim.id, "figure": entry.id} for entry, claim in made]
+
+    monkeypatch.setattr(report, "judge_entries", judged)
+    names = ["kim2026.5", "kim2026.5a", "jacot2021/saddles"]
+    rows = json.loads(dln("claims", *names, "--json").out)
+    ids = ["jacot2021.3d", "jacot2021.3e", "kim2026.5", "kim2026.5a"]
+    assert sorted(row["id"] for row in rows) == ids
+    assert asked == [["kim2026/fig1", "jacot2021/saddles"]]
+
+
+def test_single_claims_are_read(dln, tmp_path):
+    told = [{**CLAIM, "figure": "kim2026/fig6"}, {**FAILS, "figure": "kim2026/fig7"}]
+    (tmp_path / "claims.json").write_text(json.dumps(told))
+    for name, ids in {"kim2026.5b": ["kim2026.5b"], "kim2026/fig6": ["kim2026.5a"]}.items():
+        rows = json.loads(dln("claims", name, "--from", str(tmp_path), "--json").out)
+        assert [row["id"] for row in rows] == ids
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["kim2026.5z"], "kim2026 has no claim kim2026.5z; did you mean kim2026.5"),
+        (["kim2027.5"], "there is no paper kim2027; did you mean kim2026?"),
+        (["kim2026.1", "--from", "."], "holds no claims.json"),
+    ],
+)
+def test_a_claim_that_is_not_there_is_refused(dln, argv, words):
+    said = dln("claims", *argv)
+    assert said.status == 2
+    assert words in said.err
+
+
 def test_an_interrupt_exits_with_130(dln, monkeypatch):
     def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt

@@ -29,9 +29,12 @@ Judged = dict[str, Any]
 
 
 def claims(
-    *papers: Annotated[
+    *names: Annotated[
         str,
-        argument("Keys of papers, such as kim2026, or files of your own; all papers by default."),
+        argument(
+            "Papers, figures or claims, such as kim2026, kim2026/fig1 or kim2026.1, or files of "
+            "your own; all papers by default."
+        ),
     ],
     source: Annotated[
         str | None,
@@ -39,13 +42,8 @@ def claims(
     ] = None,
     json: Annotated[bool, switch("Print one JSON array.")] = False,
 ) -> int:
-    """Judge the claims of papers: compute, or read what was computed."""
-    files = [name for name in papers if name.endswith(".py")]
-    papers = tuple(name for name in papers if name not in files)
-    keys = [] if files and not papers else _known(papers)
-    if source is not None and files:
-        raise InputError(f"the claims of {files[0]} are computed, not read; leave out --from.")
-    judged = _computed(keys, files) if source is None else _read(Path(source), papers)
+    """Judge claims of papers: compute, or read what was computed."""
+    judged = _computed(names) if source is None else _read(Path(source), names)
     from dlnlab.claims import numbered
 
     judged.sort(key=lambda claim: (str(claim["paper"]), numbered(str(claim["id"]))))
@@ -63,26 +61,39 @@ def _counted(judged: list[Judged]) -> str:
     return f"{len(judged)} claims: {words}" if judged else "no claims"
 
 
-def _known(papers: tuple[str, ...]) -> list[str]:
-    from dlnlab.papers import paper_keys
-
-    for paper in papers:
-        if paper not in paper_keys():
-            raise InputError(f"there is no paper {paper}; {nearest(paper, paper_keys())}")
-    return list(dict.fromkeys(papers)) or paper_keys()
-
-
-def _computed(keys: list[str], files: list[str]) -> list[Judged]:
+def _computed(names: tuple[str, ...]) -> list[Judged]:
     from dlnlab import report
-    from dlnlab.papers import load
+    from dlnlab.papers import load, paper_keys
 
-    own = [load(file) for file in files]
+    papers = [name for name in dict.fromkeys(names or paper_keys()) if name in paper_keys()]
+    parts = {name: _figure(name) for name in names if name not in papers}
+    entries = {figure: load(figure) for figure in parts.values()}
+    whole = {entries[figure].id for name, figure in parts.items() if name == figure}
     with progress("claims") as monitor:
-        judged = [claim for key in keys for claim in report.judge(key, monitor)]
-        return judged + report.judge_entries(own, monitor)
+        judged = [claim for paper in papers for claim in report.judge(paper, monitor)]
+        some = report.judge_entries([*entries.values()], monitor)
+    return judged + [claim for claim in some if claim["figure"] in whole or claim["id"] in parts]
 
 
-def _read(place: Path, papers: tuple[str, ...]) -> list[Judged]:
+def _figure(name: str) -> str:
+    """The figure that this is, or of which this is a claim."""
+    from dlnlab.papers import figure_ids, load, paper_keys
+
+    if "/" in name or name.endswith(".py"):
+        return name
+    paper = name.partition(".")[0]
+    if paper not in paper_keys():
+        raise InputError(f"there is no paper {paper}; {nearest(paper, paper_keys())}")
+    held = {claim.id: figure for figure in figure_ids(paper) for claim in load(figure).claims}
+    if name not in held:
+        raise InputError(f"{paper} has no claim {name}; {nearest(name, [*held])}")
+    return held[name]
+
+
+def _read(place: Path, names: tuple[str, ...]) -> list[Judged]:
+    for name in names:
+        if name.endswith(".py"):
+            raise InputError(f"the claims of {name} are computed, not read; leave out --from.")
     files = [place / "claims.json"]
     if not files[0].is_file():
         files = sorted(place.glob("*/claims.json")) if place.is_dir() else []
@@ -91,10 +102,12 @@ def _read(place: Path, papers: tuple[str, ...]) -> list[Judged]:
             f"{place} holds no claims.json; name a directory that `dln reproduce` wrote."
         )
     judged = [claim for file in files for claim in _parsed(file)]
-    for paper in papers:
-        if not any(claim["paper"] == paper for claim in judged):
-            raise InputError(f"{place} holds no claims of {paper}; reproduce that paper first.")
-    return [claim for claim in judged if not papers or claim["paper"] in papers]
+    told = [{claim["paper"], claim["id"], claim.get("figure")} for claim in judged]
+    for name in names:
+        if not any(name in words for words in told):
+            raise InputError(f"{place} holds no claims of {name}; reproduce that paper first.")
+    pairs = zip(judged, told, strict=True)
+    return [claim for claim, words in pairs if not names or words & {*names}]
 
 
 def _parsed(file: Path) -> list[Judged]:

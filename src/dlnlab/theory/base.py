@@ -87,6 +87,14 @@ def _or_stretch(broken: tuple[Assumption, ...]) -> str:
     return ", or pass stretch=True to have the formula's value anyway"
 
 
+def _stretchable(function: Callable[..., Any]) -> inspect.Signature:
+    signature = inspect.signature(function)
+    stretch = inspect.Parameter(
+        "stretch", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=bool
+    )
+    return signature.replace(parameters=[*signature.parameters.values(), stretch])
+
+
 def prediction(
     of: Any,
     *,
@@ -100,7 +108,9 @@ def prediction(
     def decorate(function: Callable[..., Any]) -> Prediction:
         name = of if isinstance(of, str) else of.name
         made = Prediction(function, function.__name__, name, dims, symbol, assumes, source)
+        # What help() and editors show: the formula's own arguments, and `stretch`.
         object.__setattr__(made, "__doc__", function.__doc__)
+        object.__setattr__(made, "__signature__", _stretchable(function))
         return made
 
     return decorate

@@ -3,7 +3,7 @@
 How a small mode of two layers ends, over the step size and the batch. The equation has a boundary
 of collapse, η(2s² + ς²) = 2Bs (dashed): without label noise ηs = B. There both ends attract beyond
 it, and a start w ends at 0 with the probability 1 − I_{w/s}(½ − c, 1 + c), c = B/(2ηs), else at its
-target. **SGD itself does not collapse without label noise**: every factor of a small mode,
+target. SGD itself does not collapse without label noise: every factor of a small mode,
 1 + ηs x², is above 1. It converges, or it diverges. With label noise ten times the target SGD
 collapses as its equation does; its own boundary (dotted), where the Lyapunov exponent of a small
 mode E ln|1 + η(s x² + ξx)| changes sign, is nearly the same one.
