@@ -66,6 +66,7 @@ CASES = [
     ("run TINY --steps 1000000000000000", "are allowed; lower the steps"),
     ("run TINY --time 1e-9", "time 1e-09 takes 0 steps at the smallest"),
     ("run TINY --threads 0", "threads must be at least 1"),
+    ("run TINY --seeds 0,1", "--seeds takes how many, and 0,1 was given; pass --seed 0,1"),
     ("run TINY --seeds 0", "seeds must be at least 1"),
     ("run TINY --seeds 99999999999", "seeds must be at least 1 and at most 10000000"),
     ("run TINY --seeds 2 --seed 1", "--seed and --seeds were both given"),

@@ -199,6 +199,8 @@ def swept_seeds(entry: "Entry", texts: dict[str, Any], seeds: Text) -> dict[str,
     from dlnlab.cli.flags import one
     from dlnlab.schema import MOST_POINTS, Coordinate, Parameter
 
+    if "," in str(seeds) or ":" in str(seeds):
+        raise InputError(f"--seeds takes how many, and {seeds} was given; pass --seed {seeds}.")
     count = one(Parameter("seeds", "int", coordinate=Coordinate(least=1, most=MOST_POINTS)), seeds)
     if count is None:
         return {}

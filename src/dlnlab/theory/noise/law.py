@@ -30,6 +30,12 @@ class StationaryLaw:
     upper: float
     log_norm: float
 
+    def __repr__(self) -> str:
+        """Where it lies, not its thousands of panels."""
+        return (
+            f"<StationaryLaw: target {self.target:g}, mean {self.mean}, variance {self.variance}>"
+        )
+
     @property
     def mean(self) -> float | None:
         return self.moment(1)
