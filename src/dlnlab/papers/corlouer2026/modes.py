@@ -417,7 +417,7 @@ def _ratios(ax: Axes, measured: xr.Dataset, predicted: xr.Dataset) -> None:
 
 def _delays(ax: Axes, measured: xr.Dataset) -> None:
     """Mean times to half of each mode, less descent's, with 95 % intervals."""
-    ax.set(title="delay of w = 0.95 s, to descent", xlabel="mode, by its target s")
+    ax.set(title="time behind descent at 0.95 s", xlabel="mode, by its target s")
     if "descent" not in measured.dynamics.values:
         _missing(ax)
         return
