@@ -8,6 +8,7 @@ import pytest
 
 from dlnlab import report
 from dlnlab.cli.claims import KEYS
+from dlnlab.errors import InputError
 from dlnlab.papers import paper_keys
 
 CLAIM = {
@@ -135,3 +136,16 @@ def test_an_interrupt_exits_with_130(dln, monkeypatch):
 
     monkeypatch.setattr(report, "judge", interrupted)
     assert dln("claims", "kim2026")[::2] == (130, "dln: interrupted.\n")
+
+
+@pytest.mark.parametrize(
+    ("stop", "status", "words"),
+    [(InputError("No."), 2, "No."), (KeyboardInterrupt(), 130, "interrupted.")],
+)
+def test_what_was_kept_is_said(dln, monkeypatch, stop, status, words):
+    def stopped(*_: Any, **__: Any) -> None:
+        stop.add_note("Something was kept.")
+        raise stop
+
+    monkeypatch.setattr(report, "reproduce", stopped)
+    assert dln("reproduce", "kim2026")[::2] == (status, f"dln: {words} Something was kept.\n")

@@ -131,6 +131,31 @@ def test_an_interrupt_leaves_the_earlier_report(small, tmp_path, monkeypatch):
     assert index.exists()
 
 
+@pytest.mark.parametrize("stop", [InputError("no."), Interrupted(None), ZeroDivisionError()])
+def test_what_was_finished_before_it_stopped_is_kept(small, tmp_path, monkeypatch, stop):
+    (index,) = report.reproduce(["kim2026"], out=tmp_path)
+    before = {p: p.read_bytes() for p in index.parent.rglob("*") if p.is_file()}
+    other, once = dataclasses.replace(small, id="kim2026/fig6"), figures._reproduced
+    monkeypatch.setattr(papers, "figure_ids", lambda key: [small.id, other.id])
+    monkeypatch.setattr(papers, "load", lambda figure: small if figure == small.id else other)
+
+    def stopped(entry, *args):
+        if entry is other:
+            raise stop
+        return once(entry, *args)
+
+    monkeypatch.setattr(figures, "_reproduced", stopped)
+    with pytest.raises(type(stop)) as caught:
+        report.reproduce(["kim2026"], out=tmp_path)
+    assert {p: p.read_bytes() for p in index.parent.rglob("*") if p.is_file()} == before
+    left = tmp_path / "kim2026-unfinished"
+    at = ["This was at kim2026/fig6."] if isinstance(stop, InputError) else []
+    assert caught.value.__notes__ == [*at, f"What was finished is in {left}."]
+    assert json.loads((left / "manifest.json").read_text())["figures"] == [small.id]
+    assert (left / "data" / "fig5.nc").is_file()
+    assert "This report holds only" in (left / "index.html").read_text()
+
+
 def test_places_that_cannot_be_written_are_refused_before_computing(small, tmp_path, monkeypatch):
     monkeypatch.setattr(figures, "_reproduced", None)
     (tmp_path / "file").write_text("")

@@ -25,11 +25,16 @@ def execute(argv: Sequence[str]) -> int:
     except CycloptsError as error:
         tell(sentence(error))
     except InputError as error:
-        tell(str(error))
-    except KeyboardInterrupt:
-        tell("interrupted.")
+        tell(_noted(str(error), error))
+    except KeyboardInterrupt as stop:
+        tell(_noted("interrupted.", stop))
         return INTERRUPTED
     return BAD_INPUT
+
+
+def _noted(words: str, error: BaseException) -> str:
+    """With what was added on the way: where it happened, what was kept."""
+    return " ".join([words, *getattr(error, "__notes__", ())])
 
 
 def _dispatch(argv: list[str]) -> int:

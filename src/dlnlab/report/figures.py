@@ -78,7 +78,13 @@ def carry_out(
     for position, entry in enumerate(entries):
         if announce is not None:
             announce(entry.id)
-        yield _reproduced(entry, full, threads, _part(monitor, position, len(entries), began))
+        part = _part(monitor, position, len(entries), began)
+        try:
+            figure = _reproduced(entry, full, threads, part)
+        except InputError as error:
+            error.add_note(f"This was at {entry.id}.")
+            raise
+        yield figure
 
 
 def _reproduced(

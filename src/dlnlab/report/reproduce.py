@@ -4,7 +4,7 @@ import contextlib
 import datetime
 import importlib.metadata
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from dlnlab import papers, plotting, results
@@ -39,8 +39,9 @@ def reproduce(
     `announce` the id of each figure before it is computed. `threads` is the number of tiles
     computed at a time.
 
-    **Returns:** the path of each `index.html`. A report appears whole or not at all; an earlier
-    one stays until the new one is finished.
+    **Returns:** the path of each `index.html`. A report appears whole; an earlier one stays until
+    the new one is finished. Where something stops it, the figures that were finished become a
+    report of their own, `out/<paper>-unfinished`, and a note on the exception says so.
 
     **Raises:** `InputError`, before computing, for an unknown paper or figure and for a place that
     holds something else or cannot be written; `Interrupted` on Ctrl-C.
@@ -50,11 +51,19 @@ def reproduce(
     with contextlib.ExitStack() as drafts:
         folders = {k: drafts.enter_context(place.draft(root / k, force=force)) for k in chosen}
         for key, entries in chosen.items():
-            others = _others(root / key, key, entries, full)
+            figures = _others(root / key, key, entries, full)
             computed = carry_out(
                 entries, full=full, threads=threads, monitor=monitor, announce=announce
             )
-            _write(folders[key], key, computed, others, full)
+            made: dict[str, Reproduced] = {}
+            try:
+                for figure in computed:
+                    made[figure.entry.id] = figure
+            except BaseException as stop:
+                if made:
+                    stop.add_note(_left(root / f"{key}-unfinished", key, figures | made, full))
+                raise
+            _write(folders[key], key, figures | made, full)
             place.install(folders[key], root / key)
     return [root / key / "index.html" for key in chosen]
 
@@ -66,19 +75,18 @@ def _others(before: Path, key: str, entries: Sequence[Entry], full: bool) -> dic
     return earlier(before, map(papers.load, rest), full)
 
 
-def _write(
-    folder: Path,
-    key: str,
-    computed: Iterable[Reproduced],
-    others: dict[str, Reproduced],
-    full: bool,
-) -> None:
+def _left(root: Path, key: str, figures: dict[str, Reproduced], full: bool) -> str:
+    """Write what was finished before it stopped, and say where."""
+    with place.draft(root, force=True) as folder:
+        _write(folder, key, figures, full)
+        place.install(folder, root)
+    return f"What was finished is in {root}."
+
+
+def _write(folder: Path, key: str, figures: dict[str, Reproduced], full: bool) -> None:
     for part in ("figures", "data"):
         (folder / part).mkdir()
-    found_by_id = dict(others)
-    for figure in computed:
-        found_by_id[figure.entry.id] = figure
-    found = [found_by_id[i] for i in papers.figure_ids(key) if i in found_by_id]
+    found = [figures[i] for i in papers.figure_ids(key) if i in figures]
     for figure in found:
         _write_figure(folder, figure)
     verdicts = [verdict for figure in found for verdict in figure.verdicts]

@@ -4,7 +4,7 @@ A chain of scalar layers under SGD with fresh samples: the gap b = w_i² − w_j
 given the state, the mean b(1 − η²(r² + (2r² + ς²)/B) Π w_m²) after a step, m over the other layers,
 r the residual. Lines are means over the ensemble with their 95 % intervals, dashed what the formula
 makes of each state one step before. Noise balances faster than descent, and with label noise it
-goes on where descent, at the minimum, has stopped.
+goes on where descent, at the minimum, has stopped. Steps count while all layers are below 5.
 """
 
 from typing import Annotated
@@ -80,23 +80,37 @@ def pairs(measured: xr.Dataset) -> list[tuple[int, int, list[int]]]:
     ]
 
 
+BOUND = 5.0
+"""Steps count from states whose layers are all smaller, because with batches of one some runs
+diverge. The state before a step alone decides, which leaves its departure from the mean at zero."""
+
+
+def states(cell: xr.Dataset) -> tuple[Any, Any]:
+    """The layers of a cell, [layer, step, seed], as they are, and with NaN where nothing counts."""
+    found = cell.chain_values.transpose("layer", "step", "seed").values
+    return found, np.where((abs(found) < BOUND).all(axis=0), found, np.nan)
+
+
 def gaps(cell: xr.Dataset, pair: tuple[int, int, list[int]]) -> tuple[Any, Any, Any]:
     """Of a cell: the gap before and after each step, and its mean given the state before it,
-    [step, seed], at steps that were recorded one after the other."""
-    found = cell.chain_values.transpose("layer", "step", "seed").values
-    residual = found.prod(axis=0) - float(cell.target)
+    [step, seed], at steps that were recorded one after the other; NaN where one does not count."""
+    found, counted = states(cell)
     first, second, others = pair
-    gap = found[first] ** 2 - found[second] ** 2
+    with np.errstate(over="ignore", invalid="ignore"):  # of runs that diverge
+        gap = found[first] ** 2 - found[second] ** 2
+    calm = np.nan_to_num(counted)
     said = expected_balance_gap(
-        gap,
-        residual,
-        found[others],
+        calm[first] ** 2 - calm[second] ** 2,
+        calm.prod(axis=0) - float(cell.target),
+        calm[others],
         float(cell.label_noise),
         float(cell.learning_rate),
         int(cell.batch_size),
     )
     following = np.flatnonzero(np.diff(cell.step.values) == 1)
-    return gap[following], gap[following + 1], said[following]
+    steps = (gap[following], gap[following + 1], said[following])
+    before, after, wanted = (np.where(np.isnan(counted[0, following]), np.nan, s) for s in steps)
+    return before, after, wanted
 
 
 def each_cell(measured: xr.Dataset) -> list[xr.Dataset]:
@@ -121,7 +135,7 @@ def check_mean(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
         for pair in pairs(measured):
             _, after, said = gaps(cell, pair)
             for part in np.array_split(after - said, min(10, len(after)), axis=0):
-                sums = part.sum(axis=0)
+                sums = np.nansum(part, axis=0)
                 errors.append(abs(sums.mean()) / (sums.std(ddof=1) / np.sqrt(sums.size)))
     limit = normal_limit(len(errors))
     return Verdict.at_most(max(errors), limit, sample_size=measured.sizes["seed"])
@@ -134,13 +148,13 @@ def check_noise_balances(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict
     bounds, means = [], []
     for cell in each_cell(measured):
         pair = (0, measured.sizes["layer"] - 1, list(range(1, measured.sizes["layer"] - 1)))
-        found = cell.chain_values.transpose("layer", "step", "seed").values
         before, after, _ = gaps(cell, pair)
         following = np.flatnonzero(np.diff(cell.step.values) == 1)
-        residual = (found.prod(axis=0) - float(cell.target))[following]
-        others = found[pair[2]].prod(axis=0)[following]
+        counted = states(cell)[1][:, following]
+        residual = counted.prod(axis=0) - float(cell.target)
+        others = counted[pair[2]].prod(axis=0)
         descent = before * (1 - float(cell.learning_rate) ** 2 * residual**2 * others**2)
-        sample = ((descent - after) * np.sign(before)).sum(axis=0)
+        sample = np.nansum((descent - after) * np.sign(before), axis=0)
         verdict = Verdict.mean_at_least(sample, 0.0)
         bounds.append(verdict.uncertainty)
         means.append(verdict.statistic)
@@ -188,9 +202,10 @@ def _panel(ax: Axes, cell: xr.Dataset) -> list[Line2D]:
     lines = []
     for pair, color in zip(pairs(cell), COLORS, strict=False):
         _, after, said = gaps(cell, pair)
-        mean, error = after.mean(axis=1), after.std(axis=1, ddof=1) / after.shape[1] ** 0.5
+        mean = np.nanmean(after, axis=1)
+        error = np.nanstd(after, axis=1, ddof=1) / np.isfinite(after).sum(axis=1) ** 0.5
         label = f"layers {pair[0] + 1}, {pair[1] + 1}"
         lines.append(measured_line(ax, steps, mean, label, color))
         ax.fill_between(steps, mean - 1.96 * error, mean + 1.96 * error, color=color, alpha=0.25)
-        predicted_line(ax, steps, said.mean(axis=1))
+        predicted_line(ax, steps, np.nanmean(said, axis=1))
     return lines
