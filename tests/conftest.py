@@ -5,11 +5,13 @@ import os
 import hypothesis
 import pytest
 
-from dlnlab.cli.environment import LOOPS
+from dlnlab.cli.environment import LOOPS, collect_rarely
 
 os.environ.setdefault("MPLBACKEND", "Agg")
-# The flags of the command line, so that what is tested is what people run.
+# The settings of the command line, so that what is tested is what people run.
 os.environ.setdefault("XLA_FLAGS", LOOPS)
+os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")
+collect_rarely()
 
 pytest.register_assert_rewrite("laws")
 

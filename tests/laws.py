@@ -9,7 +9,7 @@ import functools
 import inspect
 import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -44,6 +44,15 @@ from dlnlab.typing import Array, Params
 
 SLACK = 2000
 PAPERS = ("kim2026", "ghosh2025", "corlouer2026", "jacot2021")
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function as one program, whose machine code is not polished: a law calls it a few times
+    on a few numbers, and polishing takes half of the time of compiling.
+
+    What JAX and XLA make of the function, which is what the laws are about, is the same.
+    """
+    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
 
 
 # --- something to try them on -----------------------------------------------------------------
@@ -185,9 +194,9 @@ def network_knows_its_shapes(network: Network, params: Params) -> None:
 
 def network_composes(network: Network, params: Params) -> None:
     """Composition is associative, and the whole is the sum of the pathways' products."""
-    products = jax.jit(lambda p: pathway_products(network, p))(params)
+    products = compiled(lambda p: pathway_products(network, p))(params)
     whole = sum(_fold(network, pathway) for pathway in params)
-    assert_near(jax.jit(lambda p: product(network, p))(params), whole)
+    assert_near(compiled(lambda p: product(network, p))(params), whole)
     for pathway, made in zip(params, products, strict=True):
         assert_near(made, _fold(network, pathway))
         from_the_end = functools.reduce(network.compose, reversed(pathway))
@@ -249,7 +258,7 @@ def gradient_is_the_slope(problem: Problem, params: Params) -> None:
     Steps h and h/2 leave an error of order h⁴ and of rounding ε/h² (of the second difference).
     """
     direction = random_params(problem.network, seed=7)
-    line = jax.jit(lambda t: problem.loss(jax.tree.map(lambda w, v: w + t * v, params, direction)))
+    line = compiled(lambda t: problem.loss(jax.tree.map(lambda w, v: w + t * v, params, direction)))
 
     def differences(h: float) -> np.ndarray:
         above, middle, below = (float(line(t)) for t in (h, 0.0, -h))
@@ -315,7 +324,7 @@ def problem_has_the_half_square_loss(problem: Problem, params: Params) -> None:
 def gradient_is_exact(problem: Problem, params: Params) -> None:
     """`∂ℓ/∂W_l = W_{>l}ᵀ (W − M) W_{<l}ᵀ`, layer by layer, and the slope of the loss on a line."""
     network, residual = problem.network, np.asarray(problem.residual(params))
-    made = jax.jit(lambda p: problem.gradient(p))(params)
+    made = compiled(lambda p: problem.gradient(p))(params)
     assert shapes_and_dtypes(made) == shapes_and_dtypes(params)
     for pathway, gradients in zip(params, made, strict=True):
         for index, gradient in enumerate(gradients):
@@ -335,9 +344,9 @@ def gradient_is_exact(problem: Problem, params: Params) -> None:
 def hessian_is_exact(problem: Problem, params: Params) -> None:
     """Symmetric, the derivative of the gradient, and the curvature of the loss on a line."""
     one, other = (random_params(problem.network, seed=seed) for seed in (8, 9))
-    apply = jax.jit(lambda v: problem.hessian_vector(params, v))
+    apply = compiled(lambda v: problem.hessian_vector(params, v))
     made = apply(one)
-    twice = jax.jit(lambda v: jax.jvp(jax.grad(problem.loss), (params,), (v,))[1])
+    twice = compiled(lambda v: jax.jvp(jax.grad(problem.loss), (params,), (v,))[1])
     assert_near(made, twice(one))
     across = flat(apply(other)) @ flat(one)
     scale = float(np.linalg.norm(flat(made)) * np.linalg.norm(flat(other)))
@@ -384,19 +393,22 @@ def map_moves(dynamics: Map, descends: bool) -> None:
         problem, params = _start(dtype)
         typed = jax.tree.map(dtype, dynamics)
         key = jax.random.key(0)
-        memory = jax.jit(lambda d, p, problem=problem: d.init(problem, p, key))(typed, params)  # noqa: B023
-        step = jax.jit(lambda d, p, m, problem=problem: d.step(problem, p, m))
+        memory = compiled(lambda d, p, problem=problem: d.init(problem, p, key))(typed, params)  # noqa: B023
+        move = lambda d, p, m, problem=problem: d.step(problem, p, m)  # noqa: E731
+        step = compiled(move)
         after, remembered = step(typed, params, memory)
         assert same_bits(step(typed, params, memory), (after, remembered))
         assert shapes_and_dtypes(after) == shapes_and_dtypes(params)
         assert shapes_and_dtypes(remembered) == shapes_and_dtypes(memory)
         both = jax.tree.map(lambda a: np.stack([a, a / 2]), params)
-        together = jax.jit(jax.vmap(lambda p: step(typed, p, typed.init(problem, p, key))[0]))(both)  # noqa: B023
+        start = lambda p, problem=problem, typed=typed, key=key: typed.init(problem, p, key)  # noqa: E731
+        one = lambda p, move=move, typed=typed, start=start: move(typed, p, start(p))[0]  # noqa: E731
+        together = compiled(jax.vmap(one))(both)
         assert_near(jax.tree.map(lambda a: a[0], together), after)
     rates = np.array([0.0, 1e-6, 1e-1])
     swept = jax.tree.map(lambda a: jnp.stack([a] * 3), dynamics)
     swept = eqx.tree_at(lambda d: d.learning_rate, swept, rates)
-    moved = jax.jit(jax.vmap(lambda d: step(d, params, memory)[0]))(swept)
+    moved = compiled(jax.vmap(lambda d: move(d, params, memory)[0]))(swept)
     still, near, far = ([leaf[k] for leaf in jax.tree.leaves(moved)] for k in range(3))
     assert same_bits(still, params)
     assert not same_bits(near, still)
@@ -409,14 +421,15 @@ def flow_moves(dynamics: Flow, descends: bool) -> None:
     """A velocity is pure, of the shapes and dtypes of the parameters, and points downhill."""
     for dtype in (np.float32, np.float64):
         problem, params = _start(dtype)
-        velocity = jax.jit(lambda p, problem=problem: dynamics.velocity(problem, p))
+        alone = functools.partial(dynamics.velocity, problem)
+        velocity = compiled(alone)
         made = velocity(params)
         assert same_bits(velocity(params), made)
         assert shapes_and_dtypes(made) == shapes_and_dtypes(params)
         both = jax.tree.map(lambda a: np.stack([a, a / 2]), params)
-        together = jax.jit(jax.vmap(velocity))(both)
+        together = compiled(jax.vmap(alone))(both)
         assert_near(jax.tree.map(lambda a: a[0], together), made)
-    slope = jax.jit(lambda p, v: jax.jvp(problem.loss, (p,), (v,))[1])
+    slope = compiled(lambda p, v: jax.jvp(problem.loss, (p,), (v,))[1])
     assert not descends or slope(params, made) < 0
 
 
@@ -427,6 +440,7 @@ def runs_are_pure(dynamics: Map | Flow) -> None:
         run = Run(problem, dynamics, params, jax.random.key(0))
         moments = np.array([0, 1, 2, 3]) if run.is_map else np.array([0.0, 0.01, 0.02, 0.03])
         seen = Observable(_parameters, "parameters")
+        # A run's bits are promised of the very program that people run.
         go = jax.jit(lambda moments, run=run, seen=seen: record(run, moments, (seen,)))
         whole, ends = go(moments), go(moments[[0, 0, 3, 3]])
         assert whole["parameters"].dtype == dtype
@@ -453,14 +467,15 @@ def observable(
     """
     dtype = problem.task.target.dtype
     params = random_params(problem.network, dtype=dtype)
-    compiled = jax.jit(lambda p: observable(problem, p))
-    made = compiled(params)
+    alone = functools.partial(observable, problem)
+    look = compiled(alone)
+    made = look(params)
     observable_is_labelled(observable, made)
-    assert same_bits(compiled(params), made)
+    assert same_bits(look(params), made)
     if plain:
         assert_near(observable(problem, params), made, accuracy=accuracy)
     both = jax.tree.map(lambda a: np.stack([a, a / 2]), params)
-    together = jax.jit(jax.vmap(compiled))(both)
+    together = compiled(jax.vmap(alone))(both)
     assert_near(jax.tree.map(lambda a: a[0], together), made, accuracy=accuracy)
     observable_has_dtype(observable, made, dtype)
 
@@ -469,7 +484,7 @@ def observable_keeps_dtype(observable: Observable, problem: Problem) -> None:
     """Nothing is made of another precision than the problem's, and nothing overflows in it."""
     dtype = problem.task.target.dtype
     params = random_params(problem.network, dtype=dtype)
-    observable_has_dtype(observable, jax.jit(lambda p: observable(problem, p))(params), dtype)
+    observable_has_dtype(observable, compiled(lambda p: observable(problem, p))(params), dtype)
 
 
 def observable_has_dtype(observable: Observable, made: Any, dtype: Any) -> None:
@@ -501,8 +516,8 @@ def observable_ignores_bases(
 ) -> None:
     """On aligned weights matrices show what their modes show (or at least it, for curvature)."""
     (reduced, values), (full, lifted) = aligned_pair((2, 4), 3)
-    wanted = jax.jit(lambda p: observable(reduced, p))(values)
-    made = jax.jit(lambda p: observable(full, p))(lifted)
+    wanted = compiled(lambda p: observable(reduced, p))(values)
+    made = compiled(lambda p: observable(full, p))(lifted)
     if equal:
         assert_near(made, wanted)
     else:
@@ -518,7 +533,7 @@ def statistic(statistic: Statistic, network: Network, dtype: Any) -> None:
     """What any statistic must obey along a short descent on one network."""
     problem, params = some_problem(network, dtype), random_params(network, dtype=dtype)
     descent = GradientDescent(jnp.asarray(0.01, dtype))
-    memory = jax.jit(lambda p: statistic.init(problem, p))(params)
+    memory = compiled(lambda p: statistic.init(problem, p))(params)
 
     def read(params: Params, memory: Any) -> Any:
         return statistic.read(problem, memory, params, jnp.asarray(Status.RUNNING))
@@ -531,7 +546,7 @@ def statistic(statistic: Statistic, network: Network, dtype: Any) -> None:
 
     carried = jax.eval_shape(update, (params, memory), jnp.asarray(1))[0][1]
     assert shapes_and_dtypes(carried) == shapes_and_dtypes(memory)
-    go = jax.jit(lambda p, m: jax.lax.scan(update, (p, m), jnp.arange(1, 9)))
+    go = compiled(lambda p, m: jax.lax.scan(update, (p, m), jnp.arange(1, 9)))
     (end, after), values = go(params, memory)
     assert same_bits(go(params, memory), ((end, after), values))
     assert hash(statistic) == hash(replace(statistic))
@@ -539,7 +554,7 @@ def statistic(statistic: Statistic, network: Network, dtype: Any) -> None:
     assert re.fullmatch(r"[A-Za-z_][\w.+-]*", statistic.name)
     assert (type(statistic).__doc__ or "").strip()
     last = jax.tree.map(lambda a: a[-1], values)
-    assert_near(jax.jit(read)(end, after), last)  # which the compiler joined with the last step
+    assert_near(compiled(read)(end, after), last)  # which the compiler joined with the last step
     assert isinstance(last, jax.Array) or "value" in last._fields
     main = last if isinstance(last, jax.Array) else last.value
     assert main.ndim == len(statistic.dims)

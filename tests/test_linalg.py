@@ -51,7 +51,7 @@ def test_several_pairs_by_lanczos():
     with jax.enable_x64(True):
         matrix = jnp.asarray(symmetric(values))
         start = jax.random.normal(jax.random.key(1), (len(values),))
-        found = linalg.largest_lanczos(lambda u: matrix @ u, start, 3)
+        found = jax.jit(lambda v: linalg.largest_lanczos(lambda u: matrix @ u, v, 3))(start)
     np.testing.assert_allclose(found.values, [10.0, 9.0, 8.5], atol=1e-8)
 
 
@@ -62,7 +62,7 @@ def test_sharpness_of_a_large_network_against_arpack():
         params = gaussian(problem.network, jax.random.key(2), gamma=1.2)
         size = sum(w.size for w in params[0])
         assert size > linalg.DENSE_LIMIT
-        found = sharpness(problem, params)
+        found = jax.jit(lambda p: sharpness(problem, p))(params)
         _, unravel = jax.flatten_util.ravel_pytree(params)
         product = jax.jit(
             lambda v: jax.flatten_util.ravel_pytree(problem.hessian_vector(params, unravel(v)))[0]
@@ -77,11 +77,12 @@ def test_top_eigenvalues_are_those_of_the_whole_hessian():
     with jax.enable_x64(True):
         problem = Problem(square(2, (2, 3)), Whitened(jnp.diag(jnp.array([1.0, 0.5]))))
         params = gaussian(problem.network, jax.random.key(0), std=0.6)
-        flat, unravel = jax.flatten_util.ravel_pytree(params)
-        whole = np.linalg.eigvalsh(jax.hessian(lambda v: problem.loss(unravel(v)))(flat))
-        found = top_eigenvalues(problem, params)
-        more = top_eigenvalues.bind(k=25)(problem, params)
-        assert _top(problem, params, 1).vectors.shape == (1, 20)
+        whole = dense_spectrum(problem, params)
+        found, more = jax.jit(
+            lambda p: (top_eigenvalues(problem, p), top_eigenvalues.bind(k=25)(problem, p))
+        )(params)
+        one = jax.eval_shape(lambda p: _top(problem, p, 1), params)
+        assert one.vectors.shape == (1, 20)
     np.testing.assert_allclose(found.value, whole[::-1][:5], atol=1e-13)
     np.testing.assert_allclose(more.value[:20], whole[::-1], atol=1e-13)
     assert np.isnan(more.value[20:]).all()
@@ -92,7 +93,8 @@ def test_at_the_origin_of_two_layers_the_sign_is_right():
     with jax.enable_x64(True):
         problem = Problem(chain((4, 4, 4)), Whitened(jnp.diag(jnp.array([10.0, 3.0, 2.0, 1.0]))))
         params = jax.tree.map(jnp.zeros_like, gaussian(problem.network, jax.random.key(0), std=1.0))
-        assert float(sharpness(problem, params).value) == pytest.approx(10.0, abs=1e-12)
+        found = jax.jit(lambda p: sharpness(problem, p))(params)
+    assert float(found.value) == pytest.approx(10.0, abs=1e-12)
 
 
 def random_problem():
@@ -116,7 +118,7 @@ def test_the_trace_is_within_its_error_and_exact_where_it_is_dense():
         )
         small = Problem(square(2, (3,)), Whitened(jnp.diag(jnp.array([1.0, 0.5]))))
         start = gaussian(small.network, jax.random.key(0), std=0.6)
-        exact = hessian_trace(small, start)
+        exact = jax.jit(lambda p: hessian_trace(small, p))(start)
         small_whole = dense_spectrum(small, start)
         (few, wide), (many, narrow) = ((float(v), float(e)) for v, e in (few, many))
     assert abs(few - whole.sum()) < 5 * wide
@@ -130,7 +132,8 @@ def test_the_density_has_the_moments_and_the_ends_of_the_spectrum():
     with jax.enable_x64(True):
         problem, params = random_problem()
         whole = dense_spectrum(problem, params)
-        found = hessian_density.bind(probes=200, nodes=30)(problem, params)
+        density = hessian_density.bind(probes=200, nodes=30)
+        found = jax.jit(lambda p: density(problem, p))(params)
     nodes, weights = np.asarray(found.value), np.asarray(found.weight)
     np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-12)
     for power in (1, 2, 3, 4):

@@ -20,6 +20,7 @@ from dlnlab.schedule import linear
 from dlnlab.simulate import simulate
 from dlnlab.statistics import CurvatureTracker
 from dlnlab.tasks import Whitened, teacher_samples
+from laws import compiled
 
 
 def learner(depth=3, width=8):
@@ -30,6 +31,14 @@ def learner(depth=3, width=8):
 def operator(problem, params):
     flat, unravel = ravel_pytree(params)
     return lambda v: ravel_pytree(problem.hessian_vector(params, unravel(v)))[0], flat.size
+
+
+def dense_spectrum(problem, params):
+    def whole(params):
+        matvec, size = operator(problem, params)
+        return linalg.dense(matvec, size, jnp.dtype(float))
+
+    return np.linalg.eigvalsh(compiled(whole)(params))
 
 
 def origin():
@@ -53,9 +62,9 @@ def test_at_a_saddle_the_sign_is_right_from_every_random_start(saddle):
     with jax.enable_x64(True):
         problem, params = saddle()
         matvec, size = operator(problem, params)
-        spectrum = np.linalg.eigvalsh(linalg.dense(matvec, size, jnp.dtype(float)))
+        spectrum = dense_spectrum(problem, params)
         assert spectrum[0] == pytest.approx(-spectrum[-1], rel=0.15)
-        found = jax.jit(
+        found = compiled(
             lambda keys: jax.lax.map(lambda key: linalg.begin(matvec, key, size).pairs.values, keys)
         )(jax.random.split(jax.random.key(1), 100))
     np.testing.assert_allclose(found[:, 0], spectrum[-1], rtol=1e-6)
@@ -65,8 +74,8 @@ def test_equal_eigenvalues_are_found_as_often_as_they_are_there():
     with jax.enable_x64(True):
         problem, params = origin()
         matvec, size = operator(problem, params)
-        spectrum = np.linalg.eigvalsh(linalg.dense(matvec, size, jnp.dtype(float)))[::-1]
-        track = jax.jit(lambda key: linalg.begin(matvec, key, size, 12))(jax.random.key(3))
+        spectrum = dense_spectrum(problem, params)[::-1]
+        track = compiled(lambda key: linalg.begin(matvec, key, size, 12))(jax.random.key(3))
     assert spectrum[7] == pytest.approx(spectrum[0])  # eight of them
     np.testing.assert_allclose(track.pairs.values, spectrum[:12], atol=1e-6 * spectrum[0])
 
@@ -194,8 +203,7 @@ def test_the_smallest_eigenvalues_on_request():
             return jax.tree.map(lambda w, g: w - 0.05 * g, params, moved)
 
         params = gaussian(problem.network, jax.random.key(0), std=0.4)
-        matvec, size = operator(problem, jax.lax.fori_loop(0, 40, step, params))
-        spectrum = np.linalg.eigvalsh(linalg.dense(matvec, size, jnp.dtype(float)))
+        spectrum = dense_spectrum(problem, jax.lax.fori_loop(0, 40, step, params))
     np.testing.assert_allclose(
         found.tracked_smallest_eigenvalues[-1], spectrum[:2], atol=1e-9 * spectrum[-1]
     )
@@ -207,7 +215,7 @@ def test_what_rises_from_outside_the_tracked_space_is_seen():
     with jax.enable_x64(True):
         key = jax.random.key(0)
         matvec = lambda v: spectrum * v  # noqa: E731
-        track = linalg.begin(matvec, key, 60)
+        track = compiled(lambda key: linalg.begin(matvec, key, 60))(key)
         exact = jnp.zeros((1, 60)).at[0, 59].set(1.0)
         track = track._replace(
             pairs=track.pairs._replace(vectors=exact),
@@ -221,7 +229,7 @@ def test_what_rises_from_outside_the_tracked_space_is_seen():
             track = linalg.follow(lambda v: rising * v, track, drawn)
             return track, track.pairs.values[0]
 
-        _, found = jax.jit(lambda track: jax.lax.scan(one, track, jnp.arange(30)))(track)
+        _, found = compiled(lambda track: jax.lax.scan(one, track, jnp.arange(30)))(track)
     np.testing.assert_allclose(found[20:], 0.2 * np.arange(20, 30))
 
 

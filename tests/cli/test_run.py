@@ -156,7 +156,7 @@ def test_the_summary_says_that_seeds_change_nothing(dln, tiny):
 
 
 def test_the_summary_of_a_sweep_has_theory_beside_and_names_what_is_left_out(dln):
-    line = "run jacot2021/escape --scale 1e-2,1e-3 --start ray --time 1"
+    line = "run jacot2021/escape --scale 1e-2,1e-3 --start ray --time 1 --depth 2 --width 3"
     said = dln(*line.split()).out
     assert "escape_time" in said
     assert said.count("(theory)") == 2

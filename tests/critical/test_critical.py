@@ -340,20 +340,20 @@ def test_bounds_enclose_and_saddles_scale_as_said(gamma):
     # below γ = 1, and the origin is the nearest above for a strong one.
     size = 0.1 if gamma < 1 else 1.0
     found = {
-        width: [nearest_saddle(*wide(width, 3, gamma, seed, 4, size)) for seed in range(6)]
+        width: [nearest_saddle(*wide(width, 3, gamma, seed, 4, size)) for seed in range(4)]
         for width in (32, 128)
     }
     narrow, broad = (np.log([near.upper for near in found[width]]) for width in found)
     slopes = (broad - narrow) / np.log(4)
-    # Seeds differ between widths too, so that these are six independent slopes.
-    error = slopes.std(ddof=1) / np.sqrt(6)
+    # Seeds differ between widths too, so that these are four independent slopes.
+    error = slopes.std(ddof=1) / np.sqrt(4)
     assert slopes.mean() == pytest.approx((1 - gamma) / 2, abs=4 * error)
     assert error < 0.03
     assert all(0 < near.lower < near.upper for some in found.values() for near in some)
 
 
 def test_in_the_lazy_regime_all_distances_of_the_minimum_agree():
-    problem, params = wide(256, 3, 0.5, seed=0, dimension=4)
+    problem, params = wide(128, 3, 0.5, seed=0, dimension=4)
     near, linear = nearest_minimum(problem, params, starts=2), linearised_distance(problem, params)
     assert near.lower <= near.upper
     assert near.upper == pytest.approx(linear, rel=0.1)

@@ -109,7 +109,7 @@ def mode_derivatives(problem, params, moment=None):
     def values(flat):
         return jnp.sum(left * (end_to_end(unravel(flat)) @ right), axis=0)
 
-    both = jax.jit(lambda flat: (jax.jacrev(values)(flat), jax.hessian(values)(flat)))
+    both = laws.compiled(lambda flat: (jax.jacrev(values)(flat), jax.hessian(values)(flat)))
     return [np.asarray(made) for made in both(vector)]
 
 
@@ -155,7 +155,7 @@ OF_PARAMETERS = (
 def measured(problem, params, observables, label_noises=(0.0,)):
     """The observables at each level of label noise: one program for all."""
 
-    @jax.jit
+    @laws.compiled
     def look(params, noise):
         return [one(noisy(problem, noise), params) for one in observables]
 
@@ -276,7 +276,8 @@ def test_noise_of_samples_is_exact(network):
     weights = np.full(len(task.inputs), 1 / len(task.inputs))
     moment = task.inputs.T @ (weights[:, None] * task.inputs)
     wanted = truth(problem, params, task.inputs, task.outputs, weights, moment)
-    agree(jax.jit(lambda p: [one(problem, p) for one in OF_MODES + OF_PARAMETERS])(params), wanted)
+    look = laws.compiled(lambda p: [one(problem, p) for one in OF_MODES + OF_PARAMETERS])
+    agree(look(params), wanted)
 
 
 def test_perceptrons_without_a_nonlinearity_are_linear():
@@ -285,7 +286,8 @@ def test_perceptrons_without_a_nonlinearity_are_linear():
     same = Problem(Perceptrons(widths, "identity"), linear.task)
     both = (mode_drift, mode_diffusion, *OF_PARAMETERS)
     made, wanted = (
-        jax.jit(lambda p, of=of: [one(of, p) for one in both])(params) for of in (same, linear)
+        laws.compiled(lambda p, of=of: [one(of, p) for one in both])(params)
+        for of in (same, linear)
     )
     laws.assert_near(made, wanted)
 

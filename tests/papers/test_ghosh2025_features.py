@@ -226,11 +226,16 @@ def test_every_figure_draws(data, module):
     assert all(ax.has_data() for ax in figure.axes)
 
 
-@pytest.mark.parametrize("module", SMALLER)
+def draw(module, measured, predicted):
+    with style():
+        module.plot(measured, predicted).canvas.draw()
+
+
+# Perceptrons draw a single run below, one on other data.
+@pytest.mark.parametrize("module", [mixing, features, sharpening])
 def test_a_single_run_draws_too(module):
     measured = module.EXPERIMENT.measure(steps=150)
-    with style():
-        module.plot(measured, module.EXPERIMENT.predict(measured)).canvas.draw()
+    draw(module, measured, module.EXPERIMENT.predict(measured))
 
 
 def test_other_depths_and_targets_have_their_own_onset():
@@ -252,20 +257,21 @@ rng = np.random.default_rng(0)
 TASK = Samples(rng.normal(size=(9, 3)), rng.normal(size=(9, 2)))
 
 
-def build(learning_rate: float = 0.1, classes: int = 2, seed: int = 0):
-    return perceptrons.on(TASK, learning_rate, classes=classes, seed=seed)
+def build(learning_rate: float = 0.1, activation: str = "tanh", classes: int = 2, seed: int = 0):
+    return perceptrons.on(TASK, learning_rate, activation=activation, classes=classes, seed=seed)
 
 
 EXPERIMENT = dataclasses.replace(perceptrons.EXPERIMENT, build=build, coords={})
 """
 
 
-def test_data_of_ones_own_can_be_trained_on(tmp_path):
+def test_data_of_ones_own_can_be_trained_on_and_drawn(tmp_path):
     (tmp_path / "own.py").write_text(OWN)
     experiment = load(str(tmp_path / "own.py")).experiment
     measured = experiment.measure(steps=40)
     assert measured.sizes["eigenvalue"] == 12
     assert float(measured.loss[-1]) < float(measured.loss[0])
+    draw(perceptrons, measured, experiment.predict(measured))
     with pytest.raises(InputError, match="classes is 3 and the samples have 2 outputs"):
         experiment.measure(steps=1, classes=3)
 

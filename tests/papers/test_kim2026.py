@@ -54,8 +54,8 @@ def test_fig1_ends_where_a_plain_recursion_ends(rate, depth, alphas):
     np.testing.assert_allclose(measured.mode_values[-1, :, 0], expected, atol=1e-6)
 
 
-def test_fig1_checks_of_the_register():
-    measured = fig1.EXPERIMENT.measure(learning_rate=0.12)
+def test_fig1_checks_of_the_register(data):
+    measured = data[fig1][0].sel(learning_rate=0.12)
     np.testing.assert_allclose(measured.mode_values[-1, :, 0], (0.900, 0.100), atol=5e-4)
     assert float(measured.sharpness[-1]) * 0.12 / 2 == pytest.approx(0.997, abs=5e-4)
     assert float(measured.shares[:, 0, 0].max()) > 0.97

@@ -4,6 +4,8 @@ Here the studies run at a reduced size, where chance may leave a claim undecided
 fail; `make test-science` judges them at the size of the report.
 """
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ import xarray as xr
 
 from dlnlab.claims import FALSE_ALARM, STATISTICAL_CLAIMS, Claim
 from dlnlab.errors import InputError
+from dlnlab.observables import loss, mode_values, shares
 from dlnlab.papers import figure_ids, load
 from dlnlab.papers.kim2026 import (
     activations,
@@ -44,6 +47,12 @@ ALL = claims_of(SMALLER, QUICK)
 @pytest.fixture(scope="module")
 def data():
     return measured_once(SMALLER)
+
+
+def measure_only(module, *observe, **coords):
+    """A figure's runs, of which no more is computed and compiled than these observables."""
+    bare = dataclasses.replace(module.EXPERIMENT, observe=observe, statistics=())
+    return bare.measure(**coords)
 
 
 # --- against plain NumPy ----------------------------------------------------------------------
@@ -87,16 +96,16 @@ def backpropagation(params, inputs, outputs, activation):
 )
 def test_perceptrons_follow_backpropagation_by_hand(module, activation, rate):
     coords = {"learning_rate": rate, "activation": activation, "seed": 3}
-    measured = module.EXPERIMENT.measure(steps=30, **coords)
+    measured = measure_only(module, loss, mode_values, steps=30, **coords)
     with jax.enable_x64(True):
         run = module.EXPERIMENT.build(**{**coords, "seed": 3})
     task = jax.tree.map(np.asarray, run.problem.task)
     params = [[np.asarray(w) for w in pathway] for pathway in run.params]
     for step in range(31):
-        loss, gradients, made = backpropagation(params, task.inputs, task.outputs, activation)
+        wanted, gradients, made = backpropagation(params, task.inputs, task.outputs, activation)
         if step in measured.step.values:
             found = measured.sel(step=step)
-            assert float(found.loss) == pytest.approx(loss, rel=1e-9)
+            assert float(found.loss) == pytest.approx(wanted, rel=1e-9)
             maps = [f.T @ task.inputs / len(task.inputs) for f in made]
             values = [np.einsum("oi,od,di->i", task.left, k, task.right) for k in maps]
             np.testing.assert_allclose(found.mode_values, values, atol=1e-9)
@@ -109,7 +118,7 @@ def test_perceptrons_follow_backpropagation_by_hand(module, activation, rate):
 @pytest.mark.parametrize("depth_", [2, 5])
 def test_gaussian_matrices_follow_a_plain_recursion(depth_):
     coords = {"depth": depth_, "pathways": 3, "edge_ratio": 1.15, "seed": 11}
-    measured = ensemble.EXPERIMENT.measure(steps=40, **coords)
+    measured = measure_only(ensemble, shares, steps=40, **coords)
     with jax.enable_x64(True):
         run = ensemble.build(**coords)
     params = [[np.asarray(w) for w in pathway] for pathway in run.params]
@@ -160,12 +169,12 @@ def test_momentum_and_batches_are_what_they_say():
 
 def test_outcomes_reproduce_from_their_seeds_to_the_bit(data):
     whole, _ = data(ensemble)
-    seeds = (71, 3, 40)
-    alone, _ = measure(ensemble, **{**SMALLER[ensemble], "seed": seeds, "edge_ratio": (1.15, 2.1)})
-    place = {"seed": list(seeds), "edge_ratio": [1.15, 2.1]}
+    turned = {name: tuple(reversed(SMALLER[ensemble][name])) for name in ("seed", "edge_ratio")}
+    again, _ = measure(ensemble, **{**SMALLER[ensemble], **turned})
+    place = {name: list(values) for name, values in turned.items()}
     for name in ("outcome", "shares", "loss", "flow_end_sharpness"):
         expected, found = (
-            d[name].transpose("edge_ratio", "seed", ...) for d in (whole.sel(place), alone)
+            d[name].transpose("edge_ratio", "seed", ...) for d in (whole.sel(place), again)
         )
         assert found.values.tobytes() == expected.values.tobytes(), name
 
