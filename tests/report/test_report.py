@@ -201,6 +201,27 @@ def test_the_long_form_overrides_coordinates_and_steps(small, monkeypatch):
     assert found.measured.sizes["edge_ratio"] == 2 and found.measured.step[-1] == 2
 
 
+def test_what_the_long_form_sweeps_beyond_a_figure_is_data_and_not_in_its_claims(
+    small, monkeypatch
+):
+    seen = []
+    claim = Claim(
+        "kim2026.0",
+        "The moon is round.",
+        lambda m, p: (
+            seen.append((dict(m.sizes), dict(p.sizes))) or Verdict.at_most(0.0, 1.0, sample_size=1)
+        ),
+    )
+    depth = small.experiment.parameters["depth"].default
+    bare = dataclasses.replace(small, claims=(claim,), full={"depth": (depth + 1, depth)})
+    (whole,) = figures.carry_out([bare], full=True)
+    (own,) = figures.carry_out([bare])
+    assert whole.measured.sizes["depth"] == 2
+    assert whole.at == {"depth": depth}
+    assert seen[0] == seen[1]
+    assert own.at == {}
+
+
 def test_the_monitor_sees_the_share_of_all_figures(small, monkeypatch):
     seen: list[float] = []
 

@@ -2,8 +2,8 @@
 
 import datetime
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import xarray as xr
 
@@ -22,7 +22,8 @@ class Reproduced:
     """A figure as it came out: `predicted` is NaN outside its assumptions, `stretched` is not.
 
     `measured` bears when it was computed, and in how many seconds; `kept` says that this was for
-    an earlier report.
+    an earlier report. Of coordinates that only the long form sweeps, the picture and the claims
+    are of the values `at`: those that the claims speak of. The data hold all.
     """
 
     entry: Entry
@@ -32,6 +33,7 @@ class Reproduced:
     stretched: xr.Dataset
     verdicts: list[dict[str, Any]]
     kept: bool = False
+    at: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -110,8 +112,18 @@ def interpreted(
     coords = {name: value for name, value in asked.items() if name not in ("steps", "time")}
     predicted = entry.experiment.predict(measured, **coords)
     stretched = entry.experiment.predict(measured, stretch=True, **coords)
-    verdicts = [{**c.judge(measured, predicted), "figure": entry.id} for c in entry.claims]
-    return Reproduced(entry, coords, measured, predicted, stretched, verdicts, kept)
+    at = _at(entry, measured) if full else {}
+    pair = measured.sel(at), predicted.sel(at)
+    verdicts = [{**c.judge(*pair), "figure": entry.id} for c in entry.claims]
+    return Reproduced(entry, coords, measured, predicted, stretched, verdicts, kept, at)
+
+
+def _at(entry: Entry, measured: xr.Dataset) -> dict[str, Any]:
+    """The defaults of the coordinates that only the long form sweeps, or their first values."""
+    extra = [n for n in entry.full if n in measured.dims and n not in entry.experiment.coords]
+    values = {name: measured[name].values for name in extra}
+    usual = {name: entry.experiment.parameters[name].default for name in extra}
+    return {n: usual[n] if usual[n] in values[n] else values[n][0] for n in extra}
 
 
 def _part(monitor: Monitor | None, position: int, total: int, began: float) -> Monitor | None:

@@ -169,6 +169,9 @@ def _facts(figure: Reproduced) -> str:
     ]
     if figure.entry.full:
         told.append(_size(figure))
+    if figure.at:
+        at = ", ".join(f"{words(name)} {value}" for name, value in figure.at.items())
+        told.append(f"picture and claims at {at}")
     if figure.kept:
         told.append(f"kept from {measured.attrs['computed'][:16].replace('T', ' ')} UTC")
     for code, meaning in enumerate(measured.status.attrs["flag_meanings"].split()):

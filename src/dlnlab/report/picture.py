@@ -53,7 +53,8 @@ def picture(figure: Reproduced) -> Figure:
     """The figure as its file draws it; without a `plot`, a panel for each quantity."""
     if figure.entry.plot is None:
         return _overview(figure)
-    drawn: Figure = figure.entry.plot(figure.measured, figure.stretched)
+    pair = figure.measured.sel(figure.at), figure.stretched.sel(figure.at)
+    drawn: Figure = figure.entry.plot(*pair)
     return drawn
 
 

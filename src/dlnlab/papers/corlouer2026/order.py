@@ -118,8 +118,8 @@ EXPERIMENT = Experiment(
 
 FULL = {
     "targets": (5.0, 4.0, 3.0, 2.0, 1.0),
-    "hidden": (10, 100),
-    "scale": (0.05, 0.2),
+    "hidden": (5, 100),
+    "scale": (0.1, 0.2),
     "seed": tuple(range(200)),
     "steps": 12_000,
 }
