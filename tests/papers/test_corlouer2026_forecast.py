@@ -217,7 +217,9 @@ def test_figures_draw_at_other_coordinates(module, coords):
     measured = module.EXPERIMENT.measure(steps=60, **small)
     predicted = module.EXPERIMENT.predict(measured, **small)
     with style():
-        module.plot(measured, predicted).canvas.draw()
+        figure = module.plot(measured, predicted)
+        figure.canvas.draw()
+    assert any(ax.has_data() for ax in figure.axes)
 
 
 def test_bad_input_is_answered_in_a_sentence():

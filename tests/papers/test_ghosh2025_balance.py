@@ -263,7 +263,9 @@ def test_figures_draw_at_other_coordinates(module, coords):
     measured = module.EXPERIMENT.measure(**place, **steps)
     predicted = module.EXPERIMENT.predict(measured, **place)
     with style():
-        module.plot(measured, predicted).canvas.draw()
+        figure = module.plot(measured, predicted)
+        figure.canvas.draw()
+    assert any(ax.has_data() for ax in figure.axes)
 
 
 refused = partial(pytest.mark.parametrize, ("experiment", "coords", "words"))

@@ -228,7 +228,9 @@ def test_every_figure_draws(data, module):
 
 def draw(module, measured, predicted):
     with style():
-        module.plot(measured, predicted).canvas.draw()
+        figure = module.plot(measured, predicted)
+        figure.canvas.draw()
+    assert any(ax.has_data() for ax in figure.axes)
 
 
 # Perceptrons draw a single run below, one on other data.

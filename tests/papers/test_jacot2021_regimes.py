@@ -252,7 +252,9 @@ def test_every_figure_draws(data, module):
 def test_a_single_run_draws_too(module):
     measured = module.EXPERIMENT.measure()
     with style():
-        module.plot(measured, module.EXPERIMENT.predict(measured)).canvas.draw()
+        figure = module.plot(measured, module.EXPERIMENT.predict(measured))
+        figure.canvas.draw()
+    assert any(ax.has_data() for ax in figure.axes)
 
 
 def test_a_wide_deep_start_is_refused_where_its_budget_ends():

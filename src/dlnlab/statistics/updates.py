@@ -23,7 +23,27 @@ class Updates(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ModeUpdates(Statistic):
+class _Windowed(Statistic):
+    """What is followed of each mode over about `window` steps: all weigh the same until there are
+    as many."""
+
+    window: int = 50
+
+    dims: ClassVar[tuple[str, ...]] = ("mode",)
+
+    def __post_init__(self) -> None:
+        if self.window < 2:
+            raise InputError(
+                f"window is {self.window}, and a variance needs at least 2 steps; raise it."
+            )
+
+    def weight(self, step: Step) -> Scalar:
+        """Of the last step among all so far."""
+        return jnp.maximum(1 / self.window, 1 / step.index).astype(like(step.after))
+
+
+@dataclass(frozen=True)
+class ModeUpdates(_Windowed):
     """Variance and mean of the updates `u_aᵀ(W⁺ − W)v_a/η` of each mode, over about `window` steps.
 
     Weights fall by `1 − 1/window` with each step; until there are as many steps all weigh the same.
@@ -39,13 +59,6 @@ class ModeUpdates(Statistic):
     'update_variance'
     """
 
-    window: int = 50
-
-    dims: ClassVar[tuple[str, ...]] = ("mode",)
-
-    def __post_init__(self) -> None:
-        _require_window(self.window)
-
     @property
     def name(self) -> str:
         return "update_variance"
@@ -57,7 +70,7 @@ class ModeUpdates(Statistic):
     def update(self, problem: Problem, memory: Updates, step: Step) -> Updates:
         basis = problem.task.left, problem.task.right
         moved = _map_of(problem, step.after) - _map_of(problem, step.before)
-        weight = _weight(self.window, step)
+        weight = self.weight(step)
         away = _along(moved, *basis) / step.learning_rate.astype(weight.dtype) - memory.mean
         variance = (1 - weight) * (memory.value + weight * away**2)
         return Updates(variance, memory.mean + weight * away)
@@ -84,7 +97,7 @@ class Estimate(NamedTuple):
 
 
 @dataclass(frozen=True)
-class EstimatedModeUpdates(Statistic):
+class EstimatedModeUpdates(_Windowed):
     """The same, as who has mini-batches alone follows them: the basis too is estimated.
 
     Û and V̂ are the singular vectors of the mean of yxᵀ over all batches so far, in descending
@@ -99,13 +112,6 @@ class EstimatedModeUpdates(Statistic):
     >>> EstimatedModeUpdates(50).name
     'estimated_update_variance'
     """
-
-    window: int = 50
-
-    dims: ClassVar[tuple[str, ...]] = ("mode",)
-
-    def __post_init__(self) -> None:
-        _require_window(self.window)
 
     @property
     def name(self) -> str:
@@ -124,7 +130,7 @@ class EstimatedModeUpdates(Statistic):
         more = jnp.asarray(step.batch().task.target) - memory.target
         target = memory.target + more / step.index.astype(dtype)
         moved = _map_of(problem, step.after) - _map_of(problem, step.before)
-        weight = _weight(self.window, step)
+        weight = self.weight(step)
         away = moved / step.learning_rate.astype(dtype) - memory.mean
         along = _along(away, *_estimated(problem, target)[1])
         variance = (1 - weight) * (memory.variance + weight * along**2)
@@ -136,16 +142,6 @@ class EstimatedModeUpdates(Statistic):
         strength, basis = _estimated(problem, memory.target)
         mean, level = _along(memory.mean, *basis), _along(_map_of(problem, params), *basis)
         return EstimatedUpdates(memory.variance, mean, level, strength)
-
-
-def _require_window(window: int) -> None:
-    if window < 2:
-        raise InputError(f"window is {window}, and a variance needs at least 2 steps; raise it.")
-
-
-def _weight(window: int, step: Step) -> Scalar:
-    """All steps weigh the same until there are as many as the window's."""
-    return jnp.maximum(1 / window, 1 / step.index).astype(like(step.after))
 
 
 def _map_of(problem: Problem, params: Params) -> Array:
