@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     )
     from dlnlab.observables import Observable, observable
     from dlnlab.problem import Problem
-    from dlnlab.reduction import reduce
+    from dlnlab.reduction import narrow, reduce
     from dlnlab.run import Run
     from dlnlab.schedule import Schedule, last, linear, logarithmic
     from dlnlab.schema import Coordinate
@@ -76,7 +76,7 @@ _HOMES = MappingProxyType(
         ),
         "dlnlab.observables": ("Observable", "observable"),
         "dlnlab.problem": ("Problem",),
-        "dlnlab.reduction": ("reduce",),
+        "dlnlab.reduction": ("narrow", "reduce"),
         "dlnlab.run": ("Run",),
         "dlnlab.schedule": ("Schedule", "last", "linear", "logarithmic"),
         "dlnlab.schema": ("Coordinate",),
@@ -132,6 +132,7 @@ __all__ = [
     "last",
     "linear",
     "logarithmic",
+    "narrow",
     "observable",
     "prediction",
     "reduce",

@@ -70,14 +70,15 @@ def _run_norms(layers: Layers) -> Float[np.ndarray, "first end"]:
     return norms
 
 
-def change_bound(layers: Layers, first: float | None = None) -> Callable[[float], float]:
-    """What the product changes by, at most, when its layers move by ρ in all."""
-    sums = change_coefficients(layers)
-    if first is not None:
-        sums[1] = first
+def change_bound(
+    sums: Float[np.ndarray, " k"], first: float | None = None
+) -> Callable[[float], float]:
+    """What the product changes by, at most, when its layers move by ρ in all: `Σ_k a_k ρ^k`."""
+    steepest = sums[1] if first is None else first
+    polynomial = np.array([0.0, steepest, *sums[2:]])
 
     def at_most(radius: float) -> float:
-        return float(np.polynomial.polynomial.polyval(radius, sums))
+        return float(np.polynomial.polynomial.polyval(radius, polynomial))
 
     return at_most
 
@@ -112,19 +113,19 @@ def saddle_bound(layers: Layers) -> float:
             made = layer @ made
         values = np.linalg.svd(made, compute_uv=False)
         least = values[rank - 1] if len(values) >= rank else 0.0
-        radii.append(radius_for(change_bound(part), float(least)))
+        radii.append(radius_for(change_bound(change_coefficients(part)), float(least)))
     return float(np.hypot(radii[0], radii[1])) if len(layers) == 2 else max(radii)
 
 
 def minimum_bound(layers: Layers, cost: MapCost, goal: Goal) -> float:
     """A distance within which no global minimum lies; the goal is what determines a minimum."""
-    at = linearise(layers, goal, no_cut(layers))
+    at, sums = linearise(layers, goal, no_cut(layers)), change_coefficients(layers)
     if not cost.quadratic:
         after, before = partial_products(layers)
         slope = cost.gradient(after[0] @ layers[0])
         gap = cost.value(after[0] @ layers[0]) - cost.value(goal.made)
         lifted = [a.T @ slope @ b.T for a, b in zip(after, before, strict=True)]
-        return _multiplied(layers, np.sqrt(sum(np.sum(g**2) for g in lifted)), slope, gap)
+        return _multiplied(sums, np.sqrt(sum(np.sum(g**2) for g in lifted)), slope, gap)
     values, vectors = np.linalg.eigh(at.kernel)
     found = [0.0]
     scale = float(values[-1]) or 1.0
@@ -132,15 +133,17 @@ def minimum_bound(layers: Layers, cost: MapCost, goal: Goal) -> float:
         weights = np.ones_like(values) if np.isinf(shift) else 1 / (values.clip(0) + shift)
         multiplier = vectors @ (weights * (vectors.T @ -at.misfit))
         steepness = np.sqrt(max(0.0, multiplier @ at.kernel @ multiplier))
-        found.append(_multiplied(layers, steepness, multiplier, -multiplier @ at.misfit))
+        found.append(_multiplied(sums, steepness, multiplier, -multiplier @ at.misfit))
     return max(*found, _norm_bound(layers, goal))
 
 
-def _multiplied(layers: Layers, steepness: float, multiplier: Vector | Matrix, gap: float) -> float:
+def _multiplied(
+    sums: Float[np.ndarray, " k"], steepness: float, multiplier: Vector | Matrix, gap: float
+) -> float:
     size = float(np.linalg.norm(multiplier))
     if not size > 0:
         return 0.0
-    return radius_for(change_bound(layers, steepness / size), gap / size)
+    return radius_for(change_bound(sums, steepness / size), gap / size)
 
 
 def _norm_bound(layers: Layers, goal: Goal) -> float:

@@ -1,5 +1,6 @@
 """How far the nearest saddle and the nearest global minimum are: bounds from both sides."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -13,7 +14,6 @@ from dlnlab.critical.fitting import (
     distance,
     fit,
     linear_step,
-    partial_products,
     retract,
     within,
 )
@@ -22,7 +22,11 @@ from dlnlab.critical.maps import MapCost, critical_maps, determined, map_cost, m
 from dlnlab.errors import InputError
 from dlnlab.networks import Pathways
 from dlnlab.problem import Problem
+from dlnlab.reduction.narrowing import lowered, raised, reachable
 from dlnlab.typing import Params
+
+ORDER = 20
+"""Of the products of layers in whose spaces wide levels are searched (`dlnlab.reduction`)."""
 
 REFINED = 4
 """From so many of the nearest starts the distance is descended; all are brought on the surface."""
@@ -74,11 +78,14 @@ def nearest_saddle(problem: Problem, params: Params, starts: int = 20, seed: int
             "that is not zero."
         )
     minima = _minima(cost)
-    with threadpool_limits(1, user_api="blas"):
-        cuts = [(at, cut(layers, at, way)) for at in places for way in ways(len(layers))]
-    goals = [(within(minima._replace(made=at.made), where), where) for at, where in cuts]
-    best = _search(layers, goals, max(2, -(-starts // len(goals))), seed)
-    return _nearest(problem, best, layers, saddle_bound(layers), max(starts, 2 * len(goals)))
+
+    def goals(near: Layers) -> list[tuple[Goal, Cut]]:
+        cuts = [(at, cut(near, at, way)) for at in places for way in ways(len(near))]
+        return [(within(minima._replace(made=at.made), where), where) for at, where in cuts]
+
+    count = len(places) * len(ways(len(layers)))
+    best = _search(layers, goals, max(2, -(-starts // count)), seed)
+    return _nearest(problem, best, layers, saddle_bound(layers), max(starts, 2 * count))
 
 
 def nearest_minimum(problem: Problem, params: Params, starts: int = 20, seed: int = 0) -> Nearest:
@@ -103,18 +110,20 @@ def nearest_minimum(problem: Problem, params: Params, starts: int = 20, seed: in
     """
     layers, cost = _layers(problem, params), map_cost(problem)
     goal = _minima(cost)
-    best = _search(layers, [(goal, no_cut(layers))], starts, seed)
+    best = _search(layers, lambda near: [(goal, no_cut(near))], starts, seed)
     return _nearest(problem, best, layers, minimum_bound(layers, cost, goal), starts)
 
 
-def linearised_distance(problem: Problem, params: Params, tolerance: float = 0.5) -> float:
+def linearised_distance(problem: Problem, params: Params, share: float = 0.5) -> float:
     """The length of the least step that fits the task to first order, `√(Rᵀ K⁻¹ R)`.
 
     R is the misfit and K the neural tangent kernel of the map. It is the distance of the nearest
-    global minimum in the lazy regime (γ < 1) alone: the step is taken, and what is left of the
-    misfit must be at most `tolerance` of it.
+    global minimum in the lazy regime (γ < 1) alone, and refused elsewhere: no minimum may lie
+    within `share` of it, by the lower bound of `dlnlab.critical.bounds`. (That the step fits the
+    task shows nothing: from γ = 1 on wide networks it may, and yet be longer than the way there
+    by half or more.)
 
-    **Raises:** `InputError` where more is left, and where `nearest_minimum` raises.
+    **Raises:** `InputError` where a minimum may be nearer, and where `nearest_minimum` raises.
 
     Source: jacot2021.1.
 
@@ -125,38 +134,51 @@ def linearised_distance(problem: Problem, params: Params, tolerance: float = 0.5
     >>> round(linearised_distance(problem, layers), 4), round(5 / 208**0.5, 4)
     (0.3467, 0.3467)
     """
-    layers = _layers(problem, params)
-    goal, where = _minima(map_cost(problem)), no_cut(layers)
-    step = linear_step(layers, goal, where)
-    moved = tuple(w + d for w, d in zip(layers, step, strict=True))
-
-    def misfit(at: Layers) -> float:
-        made = partial_products(at)[0][0] @ at[0] - goal.made
-        return float(np.linalg.norm(goal.equations.T @ made.ravel()))
-
-    left = misfit(moved) / max(misfit(layers), 1e-300)
-    if not left <= tolerance:
+    layers, cost = _layers(problem, params), map_cost(problem)
+    goal = _minima(cost)
+    step = linear_step(layers, goal, no_cut(layers))
+    length = float(np.sqrt(sum(np.sum(move**2) for move in step)))
+    lower = minimum_bound(layers, cost, goal)
+    if not lower >= share * length:
         raise InputError(
-            f"the least linear step leaves {left:.3g} of the misfit, and at most {tolerance:g} is "
-            "allowed for a linearised distance; take γ below 1 and larger widths, or "
-            "nearest_minimum."
+            f"the least linear step is {length:.3g} long and minima are proven to be no nearer "
+            f"than {lower:.3g}, and {share:g} of it is needed for a linearised distance; take γ "
+            "below 1 and larger widths, or nearest_minimum."
         )
-    return distance(moved, layers)
+    return length
 
 
-def _search(layers: Layers, goals: list[tuple[Goal, Cut]], starts: int, seed: int) -> Layers | None:
+Goals = Callable[[Layers], list[tuple[Goal, Cut]]]
+"""What the given layers may be brought to."""
+
+
+def _search(layers: Layers, goals: Goals, starts: int, seed: int) -> Layers | None:
     """The nearest point that reaches one of the goals, of some starts for each; None if none does.
 
-    A goal whose cut alone is longer than the best distance so far is passed over. The systems are
-    small, and threads would spend their time waiting for each other.
+    Wide levels are narrowed: the moves of Newton's method and of descent are products of layers,
+    and cuts nearly so. What was found there is then brought to its goal in the layers themselves.
+    The systems are small, and threads would spend their time waiting for each other.
     """
+    bases = reachable(layers, ORDER)
+    near = lowered(layers, bases)
     with threadpool_limits(1, user_api="blas"):
-        return _nearest_of(layers, goals, starts, seed)
+        found = _nearest_of(near, goals(near), starts, seed)
+        if found is None:
+            return None
+        at, goal, where = found
+        moves = raised(tuple(a - b for a, b in zip(at, near, strict=True)), bases)
+        at = tuple(w + d for w, d in zip(layers, moves, strict=True))
+        where = where.raised(bases[-2], bases[1])
+        return retract(applied(at, where), goal, where)
 
 
 def _nearest_of(
     layers: Layers, goals: list[tuple[Goal, Cut]], starts: int, seed: int
-) -> Layers | None:
+) -> tuple[Layers, Goal, Cut] | None:
+    """The nearest point found, with its goal and cut.
+
+    A goal whose cut alone is longer than the best distance so far is passed over.
+    """
     generator = np.random.default_rng(seed)
     cuts = [distance(applied(layers, where), layers) for _, where in goals]
     found: list[tuple[float, int, Layers]] = []
@@ -169,8 +191,10 @@ def _nearest_of(
             if at is not None:
                 found.append((distance(at, layers), len(found) + 1000 * int(n), at))
     best = sorted(found)[:REFINED]
-    reached = [fit(at, layers, *goals[order // 1000]) for _, order, at in best]
-    return min(reached, key=lambda at: distance(at, layers), default=None)
+    reached = [
+        (fit(at, layers, *goals[order // 1000]), *goals[order // 1000]) for _, order, at in best
+    ]
+    return min(reached, key=lambda one: distance(one[0], layers), default=None)
 
 
 def _start(
