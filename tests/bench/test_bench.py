@@ -158,7 +158,7 @@ def test_the_command_refuses_what_it_does_not_know(capsys):
     assert "there is no workload W9" in capsys.readouterr().err
     assert execute(["bench", "--rounds", "0"]) == 2
     assert execute(["bench", "W1", "--out", "no/such/place.md"]) == 2
-    assert set(WORKLOADS) == {"W1", "W2", "W3", "W4", "W5", "flow"}
+    assert set(WORKLOADS) == {"W1", "W2", "W3", "W4", "W5", "W6", "flow"}
     assert math.isfinite(_ours(_matrices, 3, (), dimension=2, seed=(0, 1))())
 
 

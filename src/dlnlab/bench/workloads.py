@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from dlnlab.bench import curvature, equation, native, peers
+from dlnlab.bench import curvature, equation, native, peers, wide
 from dlnlab.bench.measure import Case, Contender
 from dlnlab.dynamics import GradientDescent, GradientFlow
 from dlnlab.experiment import Experiment
@@ -223,5 +223,6 @@ WORKLOADS: Mapping[str, Callable[[], Iterator[Case]]] = {
     "W3": w3,
     "W4": curvature.w4,
     "W5": equation.w5,
+    "W6": wide.w6,
     "flow": flow,
 }
