@@ -76,7 +76,7 @@ EXPERIMENT = Experiment(
     cites=("jacot2021",),
 )
 
-FULL = {"depth": 4, "width": 100, "gamma": (0.5, 0.75, 1.0, 1.5, 2.0), "steps": 60_000}
+FULL = {"depth": 4, "width": 100, "steps": 60_000}
 INTERACTIVE = ("loss", "test_loss", "singular_values")
 
 
