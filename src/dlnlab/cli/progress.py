@@ -1,20 +1,23 @@
-"""Progress on a terminal, with the time left; silence elsewhere."""
+"""Progress with the time left: a bar on a terminal, and in a log a line each minute."""
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 Monitor = Callable[[float, float | None], None]
 
+MINUTE = 60.0
+
 
 @contextmanager
-def progress(title: str) -> Iterator[Monitor | None]:
-    """A monitor that draws a bar on stderr, or None where stderr is no terminal.
+def progress(title: str) -> Iterator[Monitor]:
+    """A monitor that draws a bar on stderr, or writes lines there where that is no terminal.
 
     The monitor takes the finished fraction and the seconds left (None if not known yet).
     """
     if not sys.stderr.isatty():
-        yield None
+        yield _lines(title)
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
@@ -32,6 +35,22 @@ def progress(title: str) -> Iterator[Monitor | None]:
             bar.update(task, completed=fraction, left=time_left(seconds))
 
         yield monitor
+
+
+def _lines(title: str) -> Monitor:
+    last = time.monotonic()
+
+    def monitor(fraction: float, seconds: float | None) -> None:
+        nonlocal last
+        if time.monotonic() - last >= MINUTE:
+            last = time.monotonic()
+            print(
+                f"{title}: {fraction:.0%} {time_left(seconds)}".rstrip(),
+                file=sys.stderr,
+                flush=True,
+            )
+
+    return monitor
 
 
 def time_left(seconds: float | None) -> str:
