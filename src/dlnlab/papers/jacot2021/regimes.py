@@ -159,7 +159,7 @@ def plot(measured: xr.Dataset, predicted: xr.Dataset) -> Figure:
     for ax in grid[:2]:
         for level in predicted.plateau_loss.isel(gamma=-1, width=0, seed=0).values:
             dashed = predicted_level(ax, level, r"$\frac{1}{2}\Sigma_{i>k}s_i^2$")
-    grid[2].set(yscale="log", ylim=(1e-3, None))
+    grid[2].set(yscale="log", ylim=(1e-2, None))
     for ax in grid[2:]:
         ax.set_xlabel("time t")
     legend_above(figure, [*lines, dashed])
