@@ -1,5 +1,7 @@
 """Nearest saddles and minima against closed forms and brute force; signatures; lower bounds."""
 
+from unittest import mock
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -360,6 +362,24 @@ def test_in_the_lazy_regime_all_distances_of_the_minimum_agree():
     assert near.lower <= near.upper
     assert near.upper == pytest.approx(linear, rel=0.1)
     assert near.lower > 0.5 * near.upper
+
+
+def test_thousands_of_starts_keep_their_goals():
+    problem = Problem(chain((2, 2, 2)), Whitened(np.diag([3.0, 2.0])))
+    params = gaussian(problem.network, jax.random.key(0), std=0.1)
+    many, few = (nearest_minimum(problem, params, starts=n) for n in (1100, 20))
+    assert many.upper == pytest.approx(few.upper, rel=1e-3)
+
+
+def test_wide_layers_are_searched_in_subspaces_and_found_in_themselves():
+    """As near as in the layers themselves, at a point of theirs that is critical."""
+    problem, params = wide(150, 3, 1.2, seed=0, dimension=3)  # 120 wide at order 20
+    for nearest in (nearest_saddle, nearest_minimum):
+        near = nearest(problem, params, starts=4)
+        assert near.gradient_norm < 1e-10
+        assert [w.shape for w in near.params[0]] == [w.shape for w in params[0]]
+        with mock.patch("dlnlab.critical.distances.ORDER", 10**6):
+            assert near.upper == pytest.approx(nearest(problem, params, starts=4).upper, rel=1e-5)
 
 
 def test_a_linearised_distance_is_refused_far_from_the_lazy_regime():

@@ -33,8 +33,9 @@ def execute(argv: Sequence[str]) -> int:
 
 
 def _noted(words: str, error: BaseException) -> str:
-    """With what was added on the way: where it happened, what was kept."""
-    return " ".join([words, *getattr(error, "__notes__", ())])
+    """With what was added on the way: where it happened, what was kept. (JAX adds its own.)"""
+    notes = [note for note in getattr(error, "__notes__", ()) if "JAX" not in note]
+    return " ".join([words, *notes])
 
 
 def _dispatch(argv: list[str]) -> int:

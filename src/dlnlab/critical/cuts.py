@@ -37,9 +37,9 @@ class Cut(NamedTuple):
     outer: Float[np.ndarray, "hidden m"]
     inner: Float[np.ndarray, "hidden n"]
 
-    def raised(self, last: Matrix | None, first: Matrix | None) -> "Cut":
-        """The cut of wider hidden levels, in which these bases span the narrow ones; None if all
-        of the level."""
+    def embedded(self, last: Matrix | None, first: Matrix | None) -> "Cut":
+        """The cut of wider hidden layers, in which these bases span the narrow ones; None for all
+        of a layer."""
         outer = self.outer if last is None else last @ self.outer
         inner = self.inner if first is None else first @ self.inner
         return self._replace(outer=outer, inner=inner)

@@ -22,11 +22,13 @@ from dlnlab.critical.maps import MapCost, critical_maps, determined, map_cost, m
 from dlnlab.errors import InputError
 from dlnlab.networks import Pathways
 from dlnlab.problem import Problem
-from dlnlab.reduction.narrowing import lowered, raised, reachable
+from dlnlab.reduction.narrowing import embedded, projected, reachable
 from dlnlab.typing import Params
 
 ORDER = 20
-"""Of the products of layers in whose spaces wide levels are searched (`dlnlab.reduction`)."""
+"""Of the subspaces in which wide hidden layers are searched: 40 d wide for L = 3 and maps of d by d
+at most, where distances agree with those of the whole layers to 1e-7; from L = 4 on hardly narrower
+than the layers, since cuts need no less."""
 
 REFINED = 4
 """From so many of the nearest starts the distance is descended; all are brought on the surface."""
@@ -155,21 +157,35 @@ Goals = Callable[[Layers], list[tuple[Goal, Cut]]]
 def _search(layers: Layers, goals: Goals, starts: int, seed: int) -> Layers | None:
     """The nearest point that reaches one of the goals, of some starts for each; None if none does.
 
-    Wide levels are narrowed: the moves of Newton's method and of descent are products of layers,
-    and cuts nearly so. What was found there is then brought to its goal in the layers themselves.
-    The systems are small, and threads would spend their time waiting for each other.
+    Wide hidden layers are projected first (`dlnlab.reduction.narrowing`): the moves of Newton's
+    method and of descent lie in the subspaces, and the frames of cuts nearly do. What was found is
+    then brought to its goal in the layers themselves, so that it is an upper bound all the same.
+    Where that fails, the search is made anew there. The systems are small, and threads would spend
+    their time waiting for each other.
     """
-    bases = reachable(layers, ORDER)
-    near = lowered(layers, bases)
     with threadpool_limits(1, user_api="blas"):
-        found = _nearest_of(near, goals(near), starts, seed)
-        if found is None:
-            return None
-        at, goal, where = found
-        moves = raised(tuple(a - b for a, b in zip(at, near, strict=True)), bases)
-        at = tuple(w + d for w, d in zip(layers, moves, strict=True))
-        where = where.raised(bases[-2], bases[1])
-        return retract(applied(at, where), goal, where)
+        for bases in (reachable(layers, ORDER), (None,) * (len(layers) + 1)):
+            near = projected(layers, bases)
+            found = _nearest_of(near, goals(near), starts, seed)
+            if found is None:
+                continue
+            at, goal, where = found
+            moves = embedded(tuple(a - b for a, b in zip(at, near, strict=True)), bases)
+            at = tuple(w + d for w, d in zip(layers, moves, strict=True))
+            where = where.embedded(bases[-2], bases[1])
+            reached = retract(applied(at, where), goal, where)
+            if reached is not None:
+                return reached
+    return None
+
+
+class _Found(NamedTuple):
+    """A point, how far it is, and which goal of those it reaches."""
+
+    length: float
+    order: int
+    goal: int
+    at: Layers
 
 
 def _nearest_of(
@@ -181,18 +197,17 @@ def _nearest_of(
     """
     generator = np.random.default_rng(seed)
     cuts = [distance(applied(layers, where), layers) for _, where in goals]
-    found: list[tuple[float, int, Layers]] = []
+    found: list[_Found] = []
     for n in np.argsort(cuts):
         goal, where = goals[n]
-        if found and cuts[n] >= min(found)[0]:
+        if found and cuts[n] >= min(found).length:
             break
         for k in range(starts):
             at = retract(_start(layers, goal, where, generator, k), goal, where)
             if at is not None:
-                found.append((distance(at, layers), len(found) + 1000 * int(n), at))
-    best = sorted(found)[:REFINED]
+                found.append(_Found(distance(at, layers), len(found), int(n), at))
     reached = [
-        (fit(at, layers, *goals[order // 1000]), *goals[order // 1000]) for _, order, at in best
+        (fit(one.at, layers, *goals[one.goal]), *goals[one.goal]) for one in sorted(found)[:REFINED]
     ]
     return min(reached, key=lambda one: distance(one[0], layers), default=None)
 

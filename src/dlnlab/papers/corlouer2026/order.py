@@ -204,7 +204,7 @@ def rests(measured: xr.Dataset, dynamics: str) -> Floats:
 def check_plateaus(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
     """The largest relative error, over plateaus between modes, of the median loss of SGD there."""
     said = predicted.plateaus.sel(dynamics="sgd").isel(seed=0).values[1:-1]
-    found = rests(measured, "sgd")
+    found, said = rests(measured, "sgd")[:, said > 1], said[said > 1]
     counts = np.isfinite(found).sum(axis=0)
     enough = (counts >= len(found) / 4).all()
     error = np.abs(np.nanmedian(found, axis=0) / said - 1) if enough else np.full(1, np.nan)
@@ -223,11 +223,12 @@ def check_switch(measured: xr.Dataset, predicted: xr.Dataset) -> Verdict:
     both are the same to the last bit up to the switch."""
     one, both = (measured.sel(dynamics=name) for name in ("sgd", "switched"))
     early = measured.step.values <= SWITCH
-    same = (one.parameters.isel(step=early) == both.parameters.isel(step=early)).all()
+    first, second = (run.parameters.isel(step=early).values for run in (one, both))
+    same = np.array_equal(first, second, equal_nan=True)  # fewer than the most end in NaN
     late = measured.step.values > 0.9 * measured.step.values[-1]
     ratio = both.loss.isel(step=late).mean("step") / one.loss.isel(step=late).mean("step")
     away = abs(np.log10(float(ratio.median("seed"))) + 1)
-    return Verdict.at_most(away if bool(same) else np.nan, 0.3, sample_size=ratio.size)
+    return Verdict.at_most(away if same else np.nan, 0.3, sample_size=ratio.size)
 
 
 SETTING = (
@@ -255,7 +256,7 @@ CLAIMS = (
         "corlouer2026.5b",
         "Between modes its loss rests at the plateaus ½ Σ_{i>k} s_i² of descent, within 10 %.",
         check_plateaus,
-        SETTING,
+        (*SETTING, "plateaus above 1: what noise adds to the loss, 0.07, is below a tenth of them"),
         statistical=True,
     ),
     Claim(
