@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import sys
 import traceback
 from typing import NoReturn
@@ -11,7 +12,12 @@ INTERRUPTED = 130
 
 
 def main() -> NoReturn:
-    """Carry out the command line; exit with 0, 2 (bad input), 130 (Ctrl-C) or 1 (our fault)."""
+    """Carry out the command line; exit with 0, 2 (bad input), 130 (stopped) or 1 (our fault).
+
+    Being terminated, by a queue whose time is up, say, is taken as Ctrl-C is: what was finished is
+    written.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         status = _carry_out(sys.argv[1:])
     except KeyboardInterrupt:

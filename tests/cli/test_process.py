@@ -45,7 +45,8 @@ def test_help_and_mistakes_do_without_jax():
     subprocess.run([sys.executable, "-c", WITHOUT_JAX], check=True, capture_output=True)
 
 
-def test_ctrl_c_writes_what_is_finished(tmp_path, place):
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "terminated"])
+def test_a_run_that_is_stopped_writes_what_is_finished(tmp_path, place, sign):
     process = start(
         "run", TINY, "--steps", "1000000000", "--out", "a.nc", XDG_CACHE_HOME=str(tmp_path)
     )
@@ -55,7 +56,7 @@ def test_ctrl_c_writes_what_is_finished(tmp_path, place):
         time.sleep(0.1)
     time.sleep(0.5)
     sent = time.monotonic()
-    process.send_signal(signal.SIGINT)
+    process.send_signal(sign)
     out, err = process.communicate(timeout=SECONDS)
     # Within a second on a quiet machine; the run itself would take most of an hour.
     assert time.monotonic() - sent < 15
