@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
@@ -49,7 +50,7 @@ def test_reproduce_ends_with_the_path_of_the_report(dln, asked):
         "full": False,
         "force": False,
         "threads": None,
-        "monitor": None,
+        "monitor": ANY,
     }
 
 
