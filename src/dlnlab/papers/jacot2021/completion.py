@@ -76,7 +76,7 @@ EXPERIMENT = Experiment(
     cites=("jacot2021",),
 )
 
-FULL = {"depth": 4, "width": 100, "steps": 60_000}
+FULL = {"depth": 4, "width": 100, "steps": 60_000, "seed": tuple(range(40))}
 INTERACTIVE = ("loss", "test_loss", "singular_values")
 
 
