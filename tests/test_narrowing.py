@@ -99,7 +99,7 @@ def test_the_table_of_the_page():
     """Width 1,000, four layers: at most twice what docs/narrowing.md says, at each order."""
     network = chain((5, 1000, 1000, 1000, 5))
     problem = Problem(network, Whitened(jnp.diag(jnp.linspace(5.0, 1.0, 5))))
-    params = gaussian(network, jax.random.key(0), std=1000**-0.75)
+    params = gaussian(network, jax.random.key(0), gamma=1.5)
     wide = made(problem, descend(problem, params, 300, GradientDescent(2e-3)))
     assert 0.01 < np.linalg.norm(wide - problem.task.target) / np.linalg.norm(wide) < 0.1
     said = {6: (1.8e-3, 4.8e-7), 7: (2.8e-4, 1.3e-8), 8: (4.4e-5, 3.5e-10), 9: (6.4e-6, 8.0e-12)}
